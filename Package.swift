@@ -1,0 +1,61 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Modules stand in a line: each imports only what stands above it, and the leaves. See README.md for a line on each.
+
+/// A library of the system, found by the name of its Debian package (Makefile: `make deps` installs them).
+func system(_ name: String, apt: String) -> Target {
+  .systemLibrary(name: name, providers: [.apt([apt])])
+}
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, exclude: exclude)
+}
+
+let package = Package(
+  name: "ablate",
+  products: [.executable(name: "ablate", targets: ["ablate"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+  ],
+  targets: [
+    // leaves
+    system("COneDNN", apt: "libdnnl-dev"),
+    system("CFFI", apt: "libffi-dev"),
+    system("CTurboJPEG", apt: "libturbojpeg0-dev"),
+    system("CSpng", apt: "libspng-dev"),
+    system("CCrypto", apt: "libssl-dev"),
+    .target(name: "PluginABI"),
+    .target(name: "CShims", linkerSettings: [.linkedLibrary("gomp")]),
+    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-Wno-psabi"])]),
+    module("Diagnostics", ["CCrypto"]),
+    module("Statistics", []),
+    // the line
+    module("Tensors", ["Diagnostics", "COneDNN", "CShims", "CKernels"]),
+    module("Checkpoints", ["Tensors", "CTurboJPEG", "CSpng"]),
+    module("Models", ["Checkpoints"]),
+    module("PluginRuntime", ["PluginABI", "Diagnostics", "CFFI", "CShims"]),
+    module("PluginHost", ["Models", "PluginRuntime"]),
+    module(
+      "Experiments",
+      ["PluginHost", .product(name: "Yams", package: "Yams"), .product(name: "GRDB", package: "GRDB.swift")]),
+    module("Reports", ["Experiments", "Statistics"]),
+    .executableTarget(
+      name: "ablate",
+      dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    // tests
+    tests("CheckpointsTests", ["Checkpoints"], exclude: ["Fixtures"]),
+    tests("ModelsTests", ["Models"]),
+    tests("PluginHostTests", ["PluginHost"]),
+    tests("ExperimentsTests", ["Experiments", "Reports"]),
+    tests("StatisticsTests", ["Statistics"]),
+    tests("CommandTests", ["Diagnostics"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

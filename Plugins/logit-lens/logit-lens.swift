@@ -1,0 +1,174 @@
+// logit-lens: reads the residual stream through the unembedding, layer by layer, at the patches of each part of an item.
+//
+// For every label field "part/..." it asks for the rank, logit and log-probability of that label at the rows of the mask
+// of the same name. The host answers within the pass; this file only asks, and gives the answers their names.
+import Glibc
+import PluginABI
+
+/// Memory lent to the host, freed when this is.
+final class Lent {
+  private var blocks: [UnsafeMutableRawPointer] = []
+  deinit { for block in blocks { block.deallocate() } }
+
+  func array<T>(_ values: [T]) -> UnsafeMutablePointer<T> {
+    let block = UnsafeMutablePointer<T>.allocate(capacity: max(values.count, 1))
+    block.initialize(from: values, count: values.count)
+    blocks.append(block)
+    return block
+  }
+  func text(_ text: String) -> UnsafePointer<CChar> { UnsafePointer(array(text.utf8.map { CChar(bitPattern: $0) } + [0])) }
+}
+
+/// Elements of an array of the header's structs, in steps of the writer's struct_size.
+func elements<T>(_ start: UnsafePointer<T>?, _ count: UInt64) -> [T] {
+  guard count > 0, let raw = UnsafeRawPointer(start) else { return [] }
+  let step = Int(raw.load(as: UInt32.self))
+  return (0..<Int(count)).map { (raw + $0 * step).load(as: T.self) }
+}
+
+final class LogitLens {
+  struct Question { var field, tower, site: String, first, last: Int32 }
+
+  let host: UnsafePointer<ablate_host>
+  var sites = ["projector.out", "text.resid_post"], ranges: [(Int32, Int32)] = []
+  var tokens: String?, field = "part", reading = ablate_reading()
+  var lanes: [UInt32: (labels: [String], questions: [Question])] = [:]
+  var lent = Lent()
+
+  /// nil where the layers cannot be read: "all", or inclusive ranges such as "4-11,-1".
+  init?(_ host: UnsafePointer<ablate_host>, _ values: [ablate_value]) {
+    self.host = host
+    reading.struct_size = UInt32(MemoryLayout<ablate_reading>.size)
+    reading.op = ABLATE_READ_LENS
+    for value in values {
+      let text = value.s.map { String(cString: $0) } ?? ""
+      switch String(cString: value.id) {
+      case "sites" where value.n > 0: sites = (0..<Int(value.n)).map { String(cString: value.sv[$0]!) }
+      case "layers":
+        for part in text == "all" ? ["0--1"] : text.split(separator: ",") {
+          let dash = part.dropFirst().firstIndex(of: "-") ?? part.endIndex
+          guard let first = Int32(part[..<dash]) else { return nil }
+          guard let last = dash == part.endIndex ? first : Int32(part[dash...].dropFirst()) else { return nil }
+          ranges.append((first, last))
+        }
+      case "tokens": tokens = text
+      case "labels": field = text
+      case "normed": reading.normed = UInt32(value.i)
+      case "ties": reading.ties = text == "best" ? ABLATE_TIES_BEST : ABLATE_TIES_MEAN
+      case "vocabulary_first": reading.vocabulary_first = value.i
+      case "vocabulary_count": reading.vocabulary_count = value.i
+      default: break
+      }
+    }
+  }
+
+  func labels(_ item: ablate_item) -> [String] { elements(item.labels, item.n_labels).map { String(cString: $0.field) } }
+
+  func questions(_ item: ablate_item) -> [Question] {
+    var fields: [String] = []
+    for name in labels(item) where (name == field || name.hasPrefix(field + "/")) && !fields.contains(name) {
+      fields.append(name)
+    }
+    return fields.flatMap { field in
+      sites.flatMap { site in
+        let parts = site.split(separator: ".").map(String.init)
+        return (parts[0] == "text" ? ranges : [(-1, -1)]).map {
+          Question(field: field, tower: parts[0], site: parts[1], first: $0.0, last: $0.1)
+        }
+      }
+    }
+  }
+
+  func plan(_ item: ablate_item) -> [ablate_reading] {
+    lent = Lent()
+    return questions(item).map { question in
+      var asked = reading
+      (asked.tower, asked.site) = (lent.text(question.tower), lent.text(question.site))
+      (asked.layer_first, asked.layer_last) = (question.first, question.last)
+      (asked.tokens, asked.labels) = (lent.text(tokens ?? "mask:" + question.field), lent.text(question.field))
+      return asked
+    }
+  }
+
+  /// The answers again, with the names of sites and labels in the place of indices.
+  func answer(_ lane: UInt32, _ columns: [ablate_column], _ n: UInt64) -> ablate_status {
+    guard let known = lanes.removeValue(forKey: lane), n > 0 else { return ABLATE_OK }
+    func integers(_ name: String) -> [Int64] {
+      let column = columns.first { String(cString: $0.name) == name }
+      return (0..<Int(n)).map { column?.data.load(fromByteOffset: 8 * $0, as: Int64.self) ?? -1 }
+    }
+    let memory = Lent()
+    func texts(_ name: String, _ all: [String]) -> ablate_column {
+      let offsets = all.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.utf8.count)) }
+      return column(name, ABLATE_T_STR, memory.array(all.flatMap { Array($0.utf8) }), memory.array(offsets))
+    }
+    func column(_ name: String, _ type: UInt32, _ data: UnsafeRawPointer?, _ offsets: UnsafePointer<Int32>?) -> ablate_column {
+      let size = UInt32(MemoryLayout<ablate_column>.size)
+      return ablate_column(struct_size: size, type: type, name: memory.text(name), data: data, offsets: offsets, valid: nil)
+    }
+    let sites = integers("reading").map { known.questions[Int($0)] }.map { "\($0.tower).\($0.site)" }
+    let labels = integers("label").map { known.labels[Int($0)] }
+    let kept = ["layer", "row", "rank", "logit", "logprob"]
+    let answers = columns.filter { kept.contains(String(cString: $0.name)) }
+    let all = memory.array([texts("site", sites), texts("label", labels)] + answers)
+    return host.pointee.emit(host.pointee.ctx, lane, "logit_lens", all, UInt64(answers.count + 2), n)
+  }
+}
+
+func lens(_ me: UnsafeMutableRawPointer?) -> LogitLens { Unmanaged.fromOpaque(me!).takeUnretainedValue() }
+
+nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
+  let memory = Unmanaged.passRetained(Lent()).takeUnretainedValue()  // static data: never freed
+  func param(_ id: String, _ type: UInt32, _ text: String? = nil, choices: [String] = [], on: Bool = false) -> ablate_param {
+    var param = ablate_param()
+    (param.struct_size, param.type, param.id) = (UInt32(MemoryLayout<ablate_param>.size), type, memory.text(id))
+    (param.def_str, param.def_int, param.n_choices) = (text.map { memory.text($0) }, on ? 1 : 0, UInt64(choices.count))
+    param.choices = choices.isEmpty ? nil : UnsafePointer(memory.array(choices.map { Optional(memory.text($0)) }))
+    return param
+  }
+  var vocabulary = [param("vocabulary_first", ABLATE_T_I64), param("vocabulary_count", ABLATE_T_I64)]
+  for i in vocabulary.indices { vocabulary[i].max = 10_000_000 }
+  let sites = ["projector.out", "text.resid_pre", "text.resid_mid", "text.resid_post"]
+  let params =
+    [
+      param("sites", ABLATE_T_STRV, choices: sites), param("layers", ABLATE_T_SELECTOR, "all"),
+      param("tokens", ABLATE_T_SELECTOR), param("labels", ABLATE_T_STR, "part"), param("normed", ABLATE_T_BOOL, on: true),
+      param("ties", ABLATE_T_STR, "mean", choices: ["mean", "best"]),
+    ] + vocabulary
+  var plugin = ablate_plugin()
+  (plugin.struct_size, plugin.kind) = (UInt32(MemoryLayout<ablate_plugin>.size), ABLATE_PROBE)
+  (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("1.0.0"), 2)
+  (plugin.params, plugin.n_params) = (UnsafePointer(memory.array(params)), UInt64(params.count))
+  plugin.create = { host, _, values, n, error in
+    guard let made = LogitLens(host!, elements(values, n)) else {
+      strncpy(error!.pointee.message, "layers: write all, or ranges such as 4-11,-1", Int(error!.pointee.capacity))
+      error!.pointee.code = ABLATE_E_INVALID
+      return nil
+    }
+    return Unmanaged.passRetained(made).toOpaque()
+  }
+  plugin.destroy = { Unmanaged<LogitLens>.fromOpaque($0!).release() }
+  plugin.plan = { me, item, out, _ in
+    out!.pointee.flags = ABLATE_PLAN_PER_ITEM
+    guard let item else { return ABLATE_OK }
+    let readings = lens(me).plan(item.pointee)
+    (out!.pointee.readings, out!.pointee.n_readings) = (UnsafePointer(lens(me).lent.array(readings)), UInt64(readings.count))
+    return ABLATE_OK
+  }
+  plugin.begin_lane = { me, lane, item, _ in
+    lens(me).lanes[lane] = (lens(me).labels(item!.pointee), lens(me).questions(item!.pointee))
+    return ABLATE_OK
+  }
+  plugin.end_lane = { me, lane, columns, n, rows, _ in lens(me).answer(lane, elements(columns, n), rows) }
+  let plugins = memory.array([Optional(UnsafePointer(memory.array([plugin])))])
+  return UnsafePointer(memory.array([
+    ablate_library(
+      struct_size: UInt32(MemoryLayout<ablate_library>.size), abi_major: ABLATE_ABI_MAJOR, abi_minor: ABLATE_ABI_MINOR,
+      pointer_bits: 64, plugins: plugins, n_plugins: 1)
+  ]))
+}()
+
+@c @implementation
+public func ablate_plugin_entry_v0(_ minor: UInt32, _ error: UnsafeMutablePointer<ablate_error>?)
+  -> UnsafePointer<ablate_library>?
+{ library }

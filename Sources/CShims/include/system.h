@@ -1,0 +1,35 @@
+/* System calls for PluginRuntime that Swift cannot import, each with the reason. */
+#ifndef ABLATE_SYSTEM_H
+#define ABLATE_SYSTEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* memfd_create and the F_SEAL_ constants need _GNU_SOURCE, which the Glibc module is not built with.
+ * A read-only file in memory that holds exactly `bytes`: sealed against writes, growth and shrinking. -1 and errno. */
+int32_t ablate_sealed_memfd(const char *name, const void *bytes, size_t count);
+
+#define ABLATE_CHILD_RETURNED 0    /* the function came back */
+#define ABLATE_CHILD_SIGNAL 1      /* value: the signal that ended it */
+#define ABLATE_CHILD_EXITED 2      /* value: the status with which it left; 0 too: it never came back */
+#define ABLATE_CHILD_TIMED_OUT 3
+#define ABLATE_CHILD_LOAD_FAILED 4 /* dlopen or dlsym failed there */
+#define ABLATE_CHILD_NO_FORK 5     /* value: errno */
+
+typedef struct ablate_child_call {
+  const char *library; /* for dlopen: its constructors run in the child too */
+  const char *symbol;
+  /* ffi_call, handed in so that this file needs no libffi */
+  void (*invoke)(void *cif, void (*function)(void), void *result, void **arguments);
+  void *cif;
+  void *result;     /* in shared memory */
+  void **arguments; /* what they point to is shared memory where the caller wants to see it */
+  uint32_t timeout_ms;
+  int32_t value; /* out */
+} ablate_child_call;
+
+/* fork() in C, since the child of a process with threads may run no Swift: the runtime's locks may be held for ever.
+ * The child restores signal handling, silences the standard streams, loads the library, calls the function, and leaves. */
+int32_t ablate_call_in_child(ablate_child_call *call);
+
+#endif

@@ -1,0 +1,93 @@
+import Foundation
+
+/// A JSON object whose every key must be understood: each read strikes a key off, and `finish` refuses what is left over.
+/// A configuration key that is dropped in silence is a model that is computed wrongly in silence.
+struct StrictObject {
+  let path: String
+  /// Dotted path of this object in the file, "" at the top.
+  let at: String
+  private var values: [String: Any]
+
+  init(contentsOf path: String, remedy: String) throws(CheckpointError) {
+    guard let data = FileManager.default.contents(atPath: path) else { throw .missing(path: path, remedy: remedy) }
+    do {
+      guard let values = try JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+        throw CheckpointError.malformed(path: path, problem: "the file is not a JSON object")
+      }
+      self.init(values, path: path, at: "")
+    } catch let error as CheckpointError {
+      throw error
+    } catch {
+      let detail = (error as NSError).userInfo["NSDebugDescription"] as? String ?? "\(error)"
+      throw .malformed(path: path, problem: "the file is not valid JSON: \(detail)", remedy: "download it again")
+    }
+  }
+
+  private init(_ values: [String: Any], path: String, at: String) {
+    self.values = values.filter { !($0.value is NSNull) }
+    self.path = path
+    self.at = at
+  }
+
+  private func name(_ key: String) -> String { at.isEmpty ? key : "\(at).\(key)" }
+
+  /// The value of `key` as `T`; `fallback` where it is absent or null. A value of another type, or none without a fallback, throws.
+  mutating func read<T>(_ key: String, default fallback: T? = nil) throws(CheckpointError) -> T {
+    guard let value = values.removeValue(forKey: key) else {
+      if let fallback { return fallback }
+      throw .malformed(path: path, at: name(key), problem: "the key is missing")
+    }
+    guard let typed = value as? T else {
+      throw .malformed(path: path, at: name(key), problem: "expected \(T.self), found '\(value)'")
+    }
+    return typed
+  }
+
+  /// An integer that must lie in `range`.
+  mutating func count(
+    _ key: String, default fallback: Int? = nil, in range: ClosedRange<Int> = 1...1_000_000
+  ) throws(CheckpointError) -> Int {
+    let value: Int = try read(key, default: fallback)
+    guard range.contains(value) else {
+      throw .malformed(path: path, at: name(key), problem: "\(value) is outside \(range)")
+    }
+    return value
+  }
+
+  /// One of the cases of a string enum.
+  mutating func choice<T: RawRepresentable & CaseIterable>(
+    _ key: String, default fallback: T
+  ) throws(CheckpointError) -> T where T.RawValue == String {
+    let text: String = try read(key, default: fallback.rawValue)
+    guard let value = T(rawValue: text) else {
+      let known = T.allCases.map(\.rawValue).joined(separator: ", ")
+      throw .unsupported(path: path, key: name(key), problem: "'\(text)'", remedy: "supported: \(known)")
+    }
+    return value
+  }
+
+  /// The object under `key`; empty where it is absent.
+  mutating func object(_ key: String) throws(CheckpointError) -> StrictObject {
+    let values: [String: Any] = try read(key, default: [:])
+    return StrictObject(values, path: path, at: name(key))
+  }
+
+  mutating func has(_ key: String) -> Bool { values[key] != nil }
+
+  /// Accepts `key` only with the value that changes nothing.
+  mutating func only<T: Equatable>(_ key: String, _ value: T) throws(CheckpointError) {
+    let found: T = try read(key, default: value)
+    if found != value {
+      throw .unsupported(path: path, key: name(key), problem: "\(found)", remedy: "Ablate computes only \(value)")
+    }
+  }
+
+  /// Refuses every key that was not read and is not in `harmless`.
+  func finish(harmless: Set<String>) throws(CheckpointError) {
+    for key in values.keys.sorted() where !harmless.contains(key) {
+      throw .unsupported(
+        path: path, key: name(key), problem: "the key is not known to Ablate, so its effect on the model is not computed",
+        remedy: "remove it if it changes nothing, or report the checkpoint")
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import CKernels
+import Diagnostics
+import Foundation
+import Tensors
+
+/// The tensors of a checkpoint folder: one `model.safetensors`, or shards with `model.safetensors.index.json`.
+package final class WeightFiles: Sendable {
+  package let folder: String
+  private let files: [SafetensorsFile]
+  /// By canonical name.
+  private let places: [String: (file: Int, entry: SafetensorsFile.Entry)]
+
+  package init(folder: String) throws(CheckpointError) {
+    self.folder = folder
+    var files: [SafetensorsFile] = []
+    var places: [String: (file: Int, entry: SafetensorsFile.Entry)] = [:]
+    for name in try WeightFiles.fileNames(in: folder) {
+      let file = try SafetensorsFile(folder + "/" + name)
+      for (tensor, entry) in file.entries where !TensorNames.isBuffer(tensor) {
+        let canonical = TensorNames.canonical(tensor)
+        guard places[canonical] == nil else {
+          throw .malformed(path: file.path, at: tensor, problem: "the tensor \(canonical) is in the checkpoint twice")
+        }
+        places[canonical] = (files.count, entry)
+      }
+      files.append(file)
+    }
+    self.files = files
+    self.places = places
+  }
+
+  package func has(_ name: String) -> Bool { places[name] != nil }
+
+  package var names: [String] { places.keys.sorted() }
+  package var parameterCount: Int { places.values.reduce(0) { $0 + $1.entry.shape.reduce(1, *) } }
+  package var elementTypes: Set<ElementType> { Set(places.values.map(\.entry.type)) }
+
+  /// SHA-256 over the digests of all weight files, in name order.
+  package var digest: String { SHA256.hex(files.map { SHA256.hex($0.contents) }.joined(separator: "\n")) }
+
+  /// A tensor widened to f32, which is exact. Throws where it is missing or of another shape.
+  package func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> Tensor {
+    guard let place = places[name] else {
+      throw .malformed(
+        path: folder, at: name, problem: "the tensor is missing from the checkpoint",
+        remedy: "the configuration and the weights do not belong together, or a shard is missing")
+    }
+    let file = files[place.file]
+    guard place.entry.shape == shape else {
+      throw .malformed(
+        path: file.path, at: name, problem: "shape \(place.entry.shape), but the configuration needs \(shape)")
+    }
+    let tensor = Tensor(zeros: shape)
+    guard let source = file.bytes(place.entry).baseAddress, tensor.count > 0 else { return tensor }
+    try widen(source, place.entry.type, into: tensor, at: "\(file.path): \(name)")
+    return tensor
+  }
+
+  private func widen(
+    _ source: UnsafeRawPointer, _ type: ElementType, into tensor: Tensor, at place: String
+  ) throws(CheckpointError) {
+    let half = source.assumingMemoryBound(to: UInt16.self)
+    switch type {
+    case .f32: memcpy(tensor.base, source, tensor.count * 4)
+    case .f16: parallelFor(tensor.count, grain: 65536) { ck_widen_f16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count)) }
+    case .bf16: parallelFor(tensor.count, grain: 65536) { ck_widen_bf16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count)) }
+    case .i64: throw .unsupported(path: place, key: "dtype", problem: "I64 as a parameter")
+    }
+  }
+
+  private static func fileNames(in folder: String) throws(CheckpointError) -> [String] {
+    let index = folder + "/model.safetensors.index.json"
+    if FileManager.default.fileExists(atPath: folder + "/model.safetensors") { return ["model.safetensors"] }
+    guard FileManager.default.fileExists(atPath: index) else {
+      throw .missing(
+        path: folder + "/model.safetensors",
+        remedy: "the folder needs model.safetensors or model.safetensors.index.json; .bin files are not read")
+    }
+    var json = try StrictObject(contentsOf: index, remedy: "")
+    let map: [String: String] = try json.read("weight_map")
+    let names = Set(map.values).sorted()
+    for name in names where name.contains("/") {
+      throw .malformed(path: index, at: name, problem: "a shard must lie in the folder itself")
+    }
+    return names
+  }
+}

@@ -1,0 +1,190 @@
+import Diagnostics
+import Foundation
+
+/// A folder in the Hugging Face ImageFolder convention: `metadata.jsonl`, one object a line, beside the images.
+package struct Dataset: Sendable {
+  package var path: String
+  /// The slice that the manifest asks for, in the order of the file.
+  package var examples: [Example]
+  /// How many lines the file has in all.
+  package var available: Int
+
+  package init(_ reference: DatasetReference) throws {
+    path = reference.path
+    let file = (path as NSString).appendingPathComponent("metadata.jsonl")
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw ExperimentError.missing(
+        place: path, what: "no metadata.jsonl in the dataset's folder",
+        remedy: "the folder holds images and a metadata.jsonl with file_name, prompt and answer in each line")
+    }
+    let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated()
+      .filter { !$1.allSatisfy { $0 == 32 || $0 == 9 || $0 == 13 } }
+    available = lines.count
+    guard reference.offset < available else {
+      throw ExperimentError.dataset(
+        place: file, what: "no line is left after the first \(reference.offset): the file has \(available)",
+        remedy: "lower 'dataset.offset' in the manifest")
+    }
+    var reader = ExampleReader(folder: path)
+    let slice = lines.dropFirst(reference.offset).prefix(reference.limit ?? available)
+    examples = try slice.map { try reader.example(Data($1), place: "\(file):\($0 + 1)") }
+  }
+}
+
+/// Reads lines of one `metadata.jsonl`; remembers which names were seen and the digests of files that lines share.
+private struct ExampleReader {
+  let folder: String
+  private var places: [String: String] = [:]
+  private var digests: [String: String] = [:]
+
+  init(folder: String) { self.folder = folder }
+
+  mutating func example(_ line: Data, place: String) throws -> Example {
+    let row = try Row(line, place: place)
+    let fileName = try row.text("file_name")
+    let id = try row.optionalText("id") ?? fileName
+    if let first = places.updateValue(place, forKey: id) {
+      throw row.refuse("the id '\(id)' was given before", remedy: "first at \(first)")
+    }
+    let prompt = try row.text("prompt")
+    guard prompt.components(separatedBy: "<image>").count == 2 else {
+      throw row.refuse("the prompt does not hold <image> exactly once", remedy: "write <image> where the image goes")
+    }
+    var example = Example(
+      id: id, imagePath: path(fileName), prompt: prompt, answer: try row.text("answer"),
+      className: try row.optionalText("class"), parts: try parts(row), meta: row.others, digest: "", place: place)
+    example.digest = try digest(of: example)
+    return example
+  }
+
+  private func path(_ name: String) -> String {
+    name.hasPrefix("/") ? name : (folder as NSString).appendingPathComponent(name)
+  }
+
+  private func parts(_ row: Row) throws -> [Example.Part] {
+    var counts: [String: Int] = [:]
+    return try row.list("parts").enumerated().map { index, part in
+      let known = ["label", "mask", "value"]
+      if let key = part.keys.first(where: { !known.contains($0) }) {
+        throw row.refuse("unknown key '\(key)' in parts[\(index)]", remedy: suggestion(for: key, in: known))
+      }
+      let label = try part.text("label")
+      counts[label, default: 0] += 1
+      let count = counts[label] ?? 1
+      return Example.Part(
+        label: label, name: count == 1 ? label : "\(label)#\(count)", maskPath: path(try part.text("mask")),
+        value: try part.int("value", in: 1...255))
+    }
+  }
+
+  private mutating func digest(of example: Example) throws -> String {
+    let parts = try example.parts.map { part in
+      JSON.object([
+        ("label", .string(part.label)), ("mask", .string(try fileDigest(part.maskPath, example.place))),
+        ("value", part.value.map(JSON.int) ?? .null),
+      ])
+    }
+    let content = JSON.object([
+      ("image", .string(try fileDigest(example.imagePath, example.place))), ("prompt", .string(example.prompt)),
+      ("answer", .string(example.answer)), ("class", example.className.map(JSON.string) ?? .null),
+      ("parts", .array(parts)),
+    ])
+    return SHA256.hex(content.compact)
+  }
+
+  private mutating func fileDigest(_ path: String, _ place: String) throws -> String {
+    if let known = digests[path] { return known }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw ExperimentError.missing(
+        place: place, what: "there is no file \(path)", remedy: "file names are relative to the dataset's folder")
+    }
+    let digest = data.withUnsafeBytes { SHA256.hex($0) }
+    digests[path] = digest
+    return digest
+  }
+}
+
+/// One JSON object of the file, read key by key.
+private struct Row {
+  let place: String
+  private let fields: [String: Any]
+  /// `parts[2]: ` inside of a part.
+  private let prefix: String
+
+  static let known = ["file_name", "id", "prompt", "answer", "class", "parts"]
+
+  init(_ line: Data, place: String) throws {
+    guard let fields = try? JSONSerialization.jsonObject(with: line) as? [String: Any] else {
+      throw ExperimentError.dataset(
+        place: place, what: "the line is not a JSON object", remedy: "each line is one, without line breaks")
+    }
+    self.init(fields, place: place, prefix: "")
+  }
+
+  private init(_ fields: [String: Any], place: String, prefix: String) {
+    self.fields = fields
+    self.place = place
+    self.prefix = prefix
+  }
+
+  var keys: [String] { fields.keys.sorted() }
+
+  func refuse(_ what: String, remedy: String = "") -> ExperimentError {
+    .dataset(place: place, what: prefix + what, remedy: remedy)
+  }
+
+  func optionalText(_ key: String) throws -> String? {
+    guard let value = fields[key], !(value is NSNull) else { return nil }
+    guard let text = value as? String, !text.isEmpty else { throw refuse("'\(key)' is not text") }
+    return text
+  }
+
+  func text(_ key: String) throws -> String {
+    guard let text = try optionalText(key) else { throw refuse("the key '\(key)' is missing") }
+    return text
+  }
+
+  func int(_ key: String, in range: ClosedRange<Int>) throws -> Int? {
+    guard let value = fields[key], !(value is NSNull) else { return nil }
+    guard case .int(let number)? = JSON(value), range.contains(number) else {
+      throw refuse("'\(key)' is not a whole number (\(range.lowerBound)...\(range.upperBound))")
+    }
+    return number
+  }
+
+  func list(_ key: String) throws -> [Row] {
+    guard let value = fields[key], !(value is NSNull) else { return [] }
+    guard let items = value as? [[String: Any]] else { throw refuse("'\(key)' is not a list of objects") }
+    return items.enumerated().map { Row($1, place: place, prefix: "\(key)[\($0)]: ") }
+  }
+
+  /// Keys without a meaning here, sorted.
+  var others: [(String, JSON)] {
+    keys.filter { !Row.known.contains($0) }.compactMap { key in JSON(fields[key]).map { (key, $0) } }
+  }
+}
+
+extension JSON {
+  /// From what `JSONSerialization` makes; objects come sorted by key.
+  fileprivate init?(_ value: Any?) {
+    switch value {
+    case is NSNull: self = .null
+    case let text as String: self = .string(text)
+    case let number as NSNumber:
+      if isBoolean(number) {
+        self = .bool(number.boolValue)
+      } else if let int = Int(exactly: number.doubleValue) {
+        self = .int(int)
+      } else {
+        self = .double(number.doubleValue)
+      }
+    case let list as [Any]: self = .array(list.compactMap { JSON($0) })
+    case let fields as [String: Any]:
+      self = .object(fields.keys.sorted().compactMap { key in JSON(fields[key]).map { (key, $0) } })
+    default: return nil
+    }
+  }
+}
+
+/// JSONSerialization gives both `true` and `1` as NSNumber; only the Objective-C type tells them apart.
+private func isBoolean(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }

@@ -1,0 +1,67 @@
+import Diagnostics
+
+/// What can go wrong between a manifest and its rows.
+package enum ExperimentError: DiagnosedError, Equatable {
+  /// A manifest that is not one; `place` is `file:line:column`.
+  case manifest(place: String, what: String, remedy: String)
+  /// A `metadata.jsonl` that is not one; `place` is `file:line`.
+  case dataset(place: String, what: String, remedy: String)
+  /// A file that a manifest or a dataset names and that is not there.
+  case missing(place: String, what: String, remedy: String)
+  /// A file that is there and cannot be read or written.
+  case file(path: String, what: String)
+  /// Another process owns the run folder.
+  case inUse(folder: String, owner: String)
+  /// The folder holds rows that the plan of today does not explain.
+  case changed(folder: String, differences: [String])
+  /// No run in this folder.
+  case noRun(folder: String, what: String)
+  /// The run store refuses: a schema of another version, a damaged file, a full disk.
+  case store(path: String, what: String)
+  case diskFull(folder: String, done: Int, total: Int)
+  /// A signal came; what was finished is committed.
+  case interrupted(folder: String, done: Int, total: Int, command: String)
+  /// Trials failed; the others are in the store.
+  case failedTrials(folder: String, failed: Int, total: Int, first: String)
+  /// The engine answered something else than what it was asked: a defect of Ablate.
+  case evaluator(model: String, example: String, what: String)
+
+  package var diagnosis: Diagnosis {
+    switch self {
+    case .manifest(let place, let what, let remedy), .dataset(let place, let what, let remedy):
+      return Diagnosis(what, at: place, remedy: remedy, exit: .badData)
+    case .missing(let place, let what, let remedy):
+      return Diagnosis(what, at: place, remedy: remedy, exit: .missingInput)
+    case .file(let path, let what):
+      return Diagnosis(what, at: path, exit: .missingInput)
+    case .inUse(let folder, let owner):
+      return Diagnosis(
+        "the run folder is in use by \(owner)", at: folder,
+        remedy: "wait for it, or give this run another folder with --out", exit: .resumable)
+    case .changed(let folder, let differences):
+      return Diagnosis(
+        "the folder holds rows of another experiment: \(differences.joined(separator: "; "))", at: folder,
+        remedy: "give the changed run another folder with --out, or start this one anew with --fresh", exit: .badData)
+    case .noRun(let folder, let what):
+      return Diagnosis(what, at: folder, remedy: "`ablate run MANIFEST` makes one", exit: .missingInput)
+    case .store(let path, let what):
+      return Diagnosis(what, at: path, remedy: "give another folder with --out, or --fresh", exit: .badData)
+    case .diskFull(let folder, let done, let total):
+      return Diagnosis(
+        "the disk is full; \(done) of \(total) trials are stored and none of them is lost", at: folder,
+        remedy: "make room and run the same command again", exit: .resumable)
+    case .interrupted(let folder, let done, let total, let command):
+      return Diagnosis(
+        "interrupted; \(done) of \(total) trials are stored", at: folder, remedy: "resume with: \(command)",
+        exit: .resumable)
+    case .failedTrials(let folder, let failed, let total, let first):
+      return Diagnosis(
+        "\(failed) of \(total) trials failed, first: \(first)", at: folder,
+        remedy: "`ablate report` counts them; --retry-failed runs them again", exit: .pluginFailure)
+    case .evaluator(let model, let example, let what):
+      return Diagnosis(
+        what, at: "model \(model), example \(example)", remedy: "this is a defect of Ablate; please report it",
+        exit: .failure)
+    }
+  }
+}

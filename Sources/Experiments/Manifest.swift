@@ -1,0 +1,135 @@
+/// The whole truth of an experiment, as plain values with every default filled in. `ManifestLoader.swift` makes it from
+/// YAML, `manifests/experiment.schema.json` says the same to editors.
+package struct Manifest: Sendable, Equatable {
+  /// The version of the manifest's schema that this program reads.
+  package static let schemaVersion = 1
+
+  package var name: String
+  package var seed: Int
+  package var models: [ModelReference]
+  package var dataset: DatasetReference
+  package var maskRule: MaskRule
+  package var conditions: [ConditionDefinition]
+  package var probes: [ProbeDefinition]
+  package var readings: [Reading]
+  /// How many tokens are generated at most for an answer; 0: none.
+  package var maxNewTokens: Int
+  package var compensation: CompensationAnalysis?
+}
+
+package struct ModelReference: Sendable, Equatable {
+  /// How rows and reports call it: the word in the manifest, or the last part of a folder's path.
+  package var name: String
+  /// A bundled model's name, or a folder's path (absolute, or relative to the working folder).
+  package var location: Location
+
+  package enum Location: Sendable, Equatable {
+    case bundled(String)
+    case folder(String)
+  }
+
+  package init(name: String, location: Location) {
+    self.name = name
+    self.location = location
+  }
+}
+
+/// A folder in the ImageFolder convention and the slice of it that is used.
+package struct DatasetReference: Sendable, Equatable {
+  /// Absolute, or relative to the working folder.
+  package var path: String
+  /// nil: up to the end.
+  package var limit: Int?
+  package var offset: Int
+
+  package init(path: String, limit: Int?, offset: Int) {
+    self.path = path
+    self.limit = limit
+    self.offset = offset
+  }
+}
+
+/// When an image patch belongs to a part.
+package enum MaskRule: Sendable, Equatable {
+  /// At least this share of the patch's pixels is covered (0 < share <= 1).
+  case coverage(Double)
+  /// One covered pixel is enough.
+  case any
+  /// The pixel in the middle of the patch is covered.
+  case centre
+}
+
+/// A named list of what is done to the model; the empty one is the clean run.
+package struct ConditionDefinition: Sendable, Equatable {
+  package var name: String
+  package var steps: [ConditionStep]
+}
+
+package enum ConditionStep: Sendable, Equatable {
+  case plugin(PluginUse)
+  case edit(EditDefinition)
+}
+
+/// A plugin with the parameters that the manifest gives it; those that it does not name keep the plugin's defaults.
+package struct PluginUse: Sendable, Equatable {
+  package var plugin: String
+  package var parameters: [Parameter]
+  /// Where the manifest says it, `file:line:column`: for the errors that only the plugin's own list of parameters can find.
+  package var place: String
+
+  package struct Parameter: Sendable, Equatable {
+    package var name: String
+    package var value: ParameterValue
+    package var place: String
+  }
+
+  package static func == (a: PluginUse, b: PluginUse) -> Bool {
+    a.plugin == b.plugin && a.parameters.elementsEqual(b.parameters) { $0.name == $1.name && $0.value == $1.value }
+  }
+}
+
+/// A parameter as the manifest spells it. The plugin's declaration decides whether an int may stand for a double.
+package indirect enum ParameterValue: Sendable, Equatable {
+  case bool(Bool)
+  case int(Int)
+  case double(Double)
+  case string(String)
+  case list([ParameterValue])
+}
+
+/// A probe: a plugin that only reads, under the name that its rows carry.
+package struct ProbeDefinition: Sendable, Equatable {
+  package var name: String
+  package var use: PluginUse
+}
+
+/// What is read of every trial without a plugin.
+package enum Reading: String, Sendable, CaseIterable {
+  /// Is the generated answer the right one (0 or 1)? The row's label is the generated text.
+  case accuracy
+  /// Log-probability (nats) of the right answer, teacher-forced, summed over its tokens.
+  case answerLogprob = "answer_logprob"
+  /// Kullback-Leibler divergence (nats) of the clean next-token distribution from this trial's, at the last prompt token.
+  case kl
+}
+
+/// Which conditions stand for which cell of the two-by-two, and what is read of them.
+package struct CompensationAnalysis: Sendable, Equatable {
+  package var probe: String
+  package var metric: String
+  /// The hook point at which the contrast is taken, for instance `text.3.resid_post`.
+  package var point: String
+  /// The first is the primary one; the others are shown beside it.
+  package var designs: [TwoByTwo]
+}
+
+/// V: vision patch attention intact or cut; T: the decoder's image-to-image attention intact or cut. Names of conditions.
+package struct TwoByTwo: Sendable, Equatable {
+  package var name: String
+  package var clean: String
+  package var visionCut: String
+  package var textCut: String
+  package var bothCut: String
+
+  package var conditions: [String] { [clean, visionCut, textCut, bothCut] }
+}

@@ -1,0 +1,107 @@
+extension Manifest {
+  /// The manifest with every default written out. JSON is a subset of YAML: this is again a manifest, and it loads to an
+  /// equal value (from the same working folder).
+  package var resolved: JSON {
+    var fields: [(String, JSON)] = [
+      ("ablate", .int(Manifest.schemaVersion)), ("name", .string(name)), ("seed", .int(seed)),
+      ("models", .strings(models.map(\.spelling))), ("dataset", dataset.json), ("mask_rule", maskRule.json),
+      ("conditions", .object(conditions.map { ($0.name, .array($0.steps.map(\.json))) })),
+      ("probes", .object(probes.map { ($0.name, $0.use.json) })),
+      ("readings", .strings(readings.map(\.rawValue))),
+      ("generate", .object([("max_new_tokens", .int(maxNewTokens))])),
+    ]
+    if let compensation { fields.append(("analysis", .object([("compensation", compensation.json)]))) }
+    return .object(fields)
+  }
+
+  /// What differs from `other`, one phrase per difference. Paths are left out: contents are compared by their digests.
+  package func differences(from other: JSON) -> [String] {
+    let ours = resolved
+    let plain = Manifest.keys.filter { !["models", "dataset", "analysis"].contains($0) }
+    return plain.flatMap { Manifest.differences(at: $0, was: other[$0], is: ours[$0]) }
+      + ["limit", "offset"].flatMap {
+        Manifest.differences(at: "dataset.\($0)", was: other["dataset"]?[$0], is: ours["dataset"]?[$0])
+      }
+  }
+
+  private static func differences(at path: String, was: JSON?, is now: JSON?) -> [String] {
+    guard was != now else { return [] }
+    guard case .object(let old)? = was, case .object(let new)? = now else {
+      return ["'\(path)' was \(was?.compact ?? "absent") and is \(now?.compact ?? "absent")"]
+    }
+    let keys = old.map(\.0) + new.map(\.0).filter { key in !old.contains { $0.0 == key } }
+    return keys.flatMap { differences(at: "\(path).\($0)", was: was?[$0], is: now?[$0]) }
+  }
+}
+
+extension ModelReference {
+  var spelling: String {
+    switch location {
+    case .bundled(let name): name
+    case .folder(let path): path.contains("/") ? path : "./\(path)"
+    }
+  }
+}
+
+extension DatasetReference {
+  var json: JSON {
+    var fields: [(String, JSON)] = [("path", .string(path))]
+    if let limit { fields.append(("limit", .int(limit))) }
+    return .object(fields + [("offset", .int(offset))])
+  }
+}
+
+extension MaskRule {
+  package var json: JSON {
+    switch self {
+    case .coverage(let share): .object([("coverage", .double(share))])
+    case .any: .string("any")
+    case .centre: .string("centre")
+    }
+  }
+}
+
+extension ConditionStep {
+  var json: JSON {
+    switch self {
+    case .plugin(let use): use.json
+    case .edit(let edit): .object([("edit", edit.json)])
+    }
+  }
+
+  /// The name of the plugin, nil for an edit.
+  package var plugin: String? {
+    if case .plugin(let use) = self { use.plugin } else { nil }
+  }
+}
+
+extension PluginUse {
+  package var json: JSON {
+    let with = JSON.object(parameters.map { ($0.name, $0.value.json) })
+    return .object([("plugin", .string(plugin))] + (parameters.isEmpty ? [] : [("with", with)]))
+  }
+}
+
+extension ParameterValue {
+  package var json: JSON {
+    switch self {
+    case .bool(let value): .bool(value)
+    case .int(let value): .int(value)
+    case .double(let value): .double(value)
+    case .string(let value): .string(value)
+    case .list(let values): .array(values.map(\.json))
+    }
+  }
+}
+
+extension CompensationAnalysis {
+  var json: JSON {
+    let table = designs.map { design in
+      let cells = zip(["clean", "vision_cut", "text_cut", "both_cut"], design.conditions)
+      return (design.name, JSON.object(cells.map { ($0, .string($1)) }))
+    }
+    return .object([
+      ("probe", .string(probe)), ("metric", .string(metric)), ("point", .string(point)), ("two_by_two", .object(table)),
+    ])
+  }
+}

@@ -1,0 +1,191 @@
+import Diagnostics
+import Foundation
+
+extension Manifest {
+  /// Reads a manifest. Paths in it are relative to the manifest's folder.
+  package init(contentsOf path: String) throws {
+    guard FileManager.default.fileExists(atPath: path) else {
+      throw ExperimentError.missing(
+        place: path, what: "there is no such manifest", remedy: "manifests/quick.yaml is one that ships")
+    }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw ExperimentError.file(path: path, what: "the manifest cannot be read")
+    }
+    guard data.count <= 1 << 20, let text = String(validating: data, as: UTF8.self) else {
+      throw ExperimentError.manifest(place: path, what: "not UTF-8 text of at most one MiB", remedy: "")
+    }
+    try self.init(yaml: text, file: path)
+  }
+
+  /// - Parameter file: how errors call it; relative paths in the manifest start at its folder.
+  package init(yaml: String, file: String) throws {
+    let root = try ManifestNode.parse(yaml, file: file)
+    let fields = try root.fields(known: Manifest.keys)
+    let version = try fields.required("ablate")
+    guard try version.int(in: 0...(.max)) == Manifest.schemaVersion else {
+      throw version.refuse(
+        "this program reads manifests of version \(Manifest.schemaVersion)", remedy: "write 'ablate: 1'")
+    }
+    let folder = (file as NSString).deletingLastPathComponent
+    name = try Manifest.name(fields.required("name"))
+    seed = try fields["seed"]?.int(in: 0...(.max)) ?? 0
+    models = try Manifest.models(fields.required("models"), folder: folder)
+    dataset = try Manifest.dataset(fields.required("dataset"), folder: folder)
+    maskRule = try fields["mask_rule"].map(Manifest.maskRule) ?? .coverage(0.5)
+    conditions = try Manifest.conditions(fields.required("conditions"))
+    probes = try fields["probes"].map(Manifest.probes) ?? []
+    readings = try fields["readings"].map(Manifest.readings) ?? []
+    maxNewTokens = try fields["generate"].map(Manifest.maxNewTokens) ?? 16
+    compensation = nil
+    compensation = try fields["analysis"].flatMap { try compensation(in: $0) }
+    try checkReadings(fields["readings"] ?? root, generate: fields["generate"])
+  }
+
+  static let keys = [
+    "ablate", "name", "seed", "models", "dataset", "mask_rule", "conditions", "probes", "readings", "generate",
+    "analysis",
+  ]
+
+  // MARK: the sections
+
+  private static func name(_ node: ManifestNode) throws -> String {
+    let name = try node.string()
+    let isPlain = name.utf8.allSatisfy { byte in
+      (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || "_-.".utf8.contains(byte)
+    }
+    guard isPlain, name.utf8.first != UInt8(ascii: ".") else {
+      throw node.refuse(
+        "\(node.named) cannot be '\(name)'", remedy: "letters, digits, '_', '-' and '.', not starting with '.'")
+    }
+    return name
+  }
+
+  private static func models(_ node: ManifestNode, folder: String) throws -> [ModelReference] {
+    let items = try node.list()
+    guard !items.isEmpty else { throw node.refuse("no model is named") }
+    var models: [ModelReference] = []
+    for item in items {
+      let word = try item.string()
+      let isPath = word.contains("/") || word.hasPrefix(".")
+      let name = isPath ? ((word as NSString).standardizingPath as NSString).lastPathComponent : word
+      guard !models.contains(where: { $0.name == name }) else {
+        throw item.refuse("two models are called '\(name)'", remedy: "rows could not be told apart")
+      }
+      models.append(
+        ModelReference(name: name, location: isPath ? .folder(path(word, from: folder)) : .bundled(word)))
+    }
+    return models
+  }
+
+  private static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {
+    let fields = try node.fields(known: ["path", "limit", "offset"])
+    return DatasetReference(
+      path: path(try fields.required("path").string(), from: folder),
+      limit: try fields["limit"]?.int(in: 1...(.max)),
+      offset: try fields["offset"]?.int(in: 0...(.max)) ?? 0)
+  }
+
+  /// `word`, relative to the manifest's folder unless absolute.
+  private static func path(_ word: String, from folder: String) -> String {
+    let word = word.count > 1 && word.hasSuffix("/") ? String(word.dropLast()) : word
+    guard !word.hasPrefix("/") else { return word }
+    return ((folder.isEmpty ? "." : folder) as NSString).appendingPathComponent(word)
+  }
+
+  private static func maskRule(_ node: ManifestNode) throws -> MaskRule {
+    guard node.isMapping else { return try node.choice(["any", "centre"]) == "any" ? .any : .centre }
+    let share = try node.fields(known: ["coverage"]).required("coverage")
+    let value = try share.double()
+    guard value > 0, value <= 1 else { throw share.refuse("a share is above 0 and at most 1") }
+    return .coverage(value)
+  }
+
+  private static func conditions(_ node: ManifestNode) throws -> [ConditionDefinition] {
+    let children = try node.namedChildren()
+    guard !children.isEmpty else { throw node.refuse("no condition is named", remedy: "'clean: []' is the simplest") }
+    return try children.map { name, child in
+      ConditionDefinition(name: name, steps: try child.value.list().map(step))
+    }
+  }
+
+  private static func step(_ node: ManifestNode) throws -> ConditionStep {
+    let fields = try node.fields(known: ["plugin", "with", "edit"])
+    guard let edit = fields["edit"] else { return .plugin(try PluginUse(node)) }
+    guard fields.children.count == 1 else {
+      throw node.refuse("a step is either a plugin or an edit, not both", remedy: "make two steps of it")
+    }
+    return .edit(try EditDefinition(edit))
+  }
+
+  private static func probes(_ node: ManifestNode) throws -> [ProbeDefinition] {
+    try node.namedChildren().map { name, child in
+      guard Reading(rawValue: name) == nil else {
+        throw child.value.refuse("'\(name)' is the name of a built-in reading", remedy: "give the probe another name")
+      }
+      return ProbeDefinition(name: name, use: try PluginUse(child.value))
+    }
+  }
+
+  private static func readings(_ node: ManifestNode) throws -> [Reading] {
+    var readings: [Reading] = []
+    for item in try node.list() {
+      guard let reading = Reading(rawValue: try item.choice(Reading.allCases.map(\.rawValue))) else { continue }
+      guard !readings.contains(reading) else { throw item.refuse("'\(reading.rawValue)' is named twice") }
+      readings.append(reading)
+    }
+    return readings
+  }
+
+  private static func maxNewTokens(_ node: ManifestNode) throws -> Int {
+    try node.fields(known: ["max_new_tokens"]).required("max_new_tokens").int(in: 0...65536)
+  }
+
+  private func checkReadings(_ node: ManifestNode, generate: ManifestNode?) throws {
+    if readings.contains(.accuracy), maxNewTokens == 0 {
+      throw (generate ?? node).refuse("'accuracy' needs generated tokens", remedy: "max_new_tokens of at least 1")
+    }
+    if readings.contains(.kl), !conditions.contains(where: \.steps.isEmpty) {
+      throw node.refuse("'kl' compares with a clean run and no condition is empty", remedy: "add 'clean: []'")
+    }
+    if probes.isEmpty, readings.isEmpty {
+      throw node.refuse("neither probes nor readings: the run would leave no rows", remedy: "readings: [accuracy]")
+    }
+  }
+
+  // MARK: what the report computes
+
+  private func compensation(in node: ManifestNode) throws -> CompensationAnalysis? {
+    guard let section = try node.fields(known: ["compensation"])["compensation"] else { return nil }
+    let fields = try section.fields(known: ["probe", "metric", "point", "two_by_two"])
+    let probe = try fields.required("probe").choice(probes.map(\.name))
+    let table = try fields.required("two_by_two")
+    let designs = try table.namedChildren().map { try design($0, $1.value) }
+    guard !designs.isEmpty else { throw table.refuse("no two-by-two is named") }
+    return CompensationAnalysis(
+      probe: probe, metric: try fields["metric"]?.string() ?? "rank", point: try fields.required("point").string(),
+      designs: designs)
+  }
+
+  private func design(_ name: String, _ node: ManifestNode) throws -> TwoByTwo {
+    let fields = try node.fields(known: ["clean", "vision_cut", "text_cut", "both_cut"])
+    let known = conditions.map(\.name)
+    let cells = try ["clean", "vision_cut", "text_cut", "both_cut"].map { try fields.required($0).choice(known) }
+    guard Set(cells).count == 4 else { throw node.refuse("the four cells need four different conditions") }
+    return TwoByTwo(name: name, clean: cells[0], visionCut: cells[1], textCut: cells[2], bothCut: cells[3])
+  }
+}
+
+extension PluginUse {
+  init(_ node: ManifestNode) throws {
+    let fields = try node.fields(known: ["plugin", "with"])
+    plugin = try fields.required("plugin").string()
+    parameters = try fields["with"].map(PluginUse.parameters) ?? []
+    place = node.place
+  }
+
+  private static func parameters(_ node: ManifestNode) throws -> [Parameter] {
+    try node.namedChildren().map { name, child in
+      Parameter(name: name, value: try child.value.parameterValue(), place: child.keyPlace)
+    }
+  }
+}

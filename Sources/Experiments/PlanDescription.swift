@@ -1,0 +1,130 @@
+import Diagnostics
+import Foundation
+
+/// What the trials of one model under one condition cost, all examples together. The engine gives it.
+package struct CostEstimate: Sendable, Equatable {
+  package var model: String
+  package var condition: String
+  /// Visits of plugins and edits to hook points: hook point x step x trial.
+  package var visits: Int
+  /// Multiply-adds of the matrix products, as far as they are known before anything runs.
+  package var multiplyAdds: Int
+
+  package init(model: String, condition: String, visits: Int, multiplyAdds: Int) {
+    self.model = model
+    self.condition = condition
+    self.visits = visits
+    self.multiplyAdds = multiplyAdds
+  }
+}
+
+/// A plan as it is shown before anything runs.
+package struct PlanDescription: Sendable {
+  package let plan: Plan
+  /// One per model and condition; empty when the engine was not asked.
+  package var costs: [CostEstimate]
+  /// Multiply-adds per second of this machine, for the estimate of time.
+  package var speed: Double?
+
+  package init(plan: Plan, costs: [CostEstimate] = [], speed: Double? = nil) {
+    self.plan = plan
+    self.costs = costs
+    self.speed = speed
+  }
+
+  private var partCount: Int { plan.dataset.examples.reduce(0) { $0 + $1.parts.count } }
+
+  private func cost(_ model: String, _ condition: String) -> CostEstimate? {
+    costs.first { $0.model == model && $0.condition == condition }
+  }
+
+  private var seconds: Double? {
+    guard let speed, speed > 0, !costs.isEmpty else { return nil }
+    return costs.reduce(0) { $0 + Double($1.multiplyAdds) } / speed
+  }
+
+  /// The same on every machine and from every folder: no digest of a binary, no path, no time.
+  package var json: JSON {
+    let manifest = plan.manifest
+    let digest = SHA256.hex(plan.dataset.examples.map(\.digest).joined(separator: "\n"))
+    let conditions = manifest.conditions.map { condition in
+      JSON.object([
+        ("name", .string(condition.name)), ("steps", .array(condition.steps.map(\.json))),
+        ("trials", .int(plan.dataset.examples.count * manifest.models.count)),
+      ])
+    }
+    let costs = costs.map { cost in
+      JSON.object([
+        ("model", .string(cost.model)), ("condition", .string(cost.condition)), ("visits", .int(cost.visits)),
+        ("multiply_adds", .int(cost.multiplyAdds)),
+      ])
+    }
+    return .object([
+      ("schema", .string("ablate.plan/1")), ("name", .string(manifest.name)), ("seed", .int(manifest.seed)),
+      ("models", .strings(manifest.models.map(\.name))), ("examples", .int(plan.dataset.examples.count)),
+      ("parts", .int(partCount)), ("dataset_digest", .string(digest)), ("mask_rule", manifest.maskRule.json),
+      ("trials", .int(plan.trials.count)), ("conditions", .array(conditions)),
+      ("probes", .object(manifest.probes.map { ($0.name, $0.use.json) })),
+      ("readings", .strings(manifest.readings.map(\.rawValue))), ("max_new_tokens", .int(manifest.maxNewTokens)),
+      ("costs", .array(costs)),
+    ])
+  }
+
+  /// For a terminal.
+  package var text: String {
+    let manifest = plan.manifest
+    let examples = plan.dataset.examples.count
+    var lines = [
+      "\(manifest.name): \(manifest.models.count) models x \(examples) examples x \(manifest.conditions.count) conditions"
+        + " = \(plan.trials.count) trials", "",
+      "models      " + manifest.models.map(\.name).joined(separator: ", "),
+      "dataset     \(plan.dataset.path): \(examples) of \(plan.dataset.available) examples, \(partCount) parts",
+      "probes      " + manifest.probes.map { "\($0.name) = \($0.use.words)" }.joined(separator: ", "),
+      "readings    " + manifest.readings.map(\.rawValue).joined(separator: ", "), "conditions",
+    ]
+    let width = manifest.conditions.map(\.name.count).max() ?? 0
+    for condition in manifest.conditions {
+      let steps =
+        condition.steps.isEmpty ? "nothing is changed" : condition.steps.map(\.words).joined(separator: ", then ")
+      lines.append("  " + condition.name.padding(toLength: width, withPad: " ", startingAt: 0) + "  " + steps)
+    }
+    lines += costLines(width)
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private func costLines(_ width: Int) -> [String] {
+    guard !costs.isEmpty else { return [] }
+    var lines = ["cost"]
+    for model in plan.manifest.models {
+      lines.append("  \(model.name)")
+      for condition in plan.manifest.conditions {
+        guard let cost = cost(model.name, condition.name) else { continue }
+        let name = condition.name.padding(toLength: width, withPad: " ", startingAt: 0)
+        let giga = String(format: "%.2f", Double(cost.multiplyAdds) / 1e9)
+        lines.append("    \(name)  \(cost.visits) visits, \(giga) G multiply-adds")
+      }
+    }
+    if let seconds { lines.append("time        about \(Progress.duration(seconds.rounded(.up))) on this machine") }
+    return lines
+  }
+}
+
+extension ConditionStep {
+  /// `attention-knockout(tower: vision, cls: blind)`
+  var words: String {
+    switch self {
+    case .plugin(let use): use.words
+    case .edit(let edit): "edit \(edit.json.compact)"
+    }
+  }
+}
+
+extension PluginUse {
+  var words: String {
+    let with = parameters.map { parameter in
+      if case .string(let text) = parameter.value { return "\(parameter.name): \(text)" }
+      return "\(parameter.name): \(parameter.value.json.compact)"
+    }
+    return plugin + (with.isEmpty ? "" : "(\(with.joined(separator: ", ")))")
+  }
+}

@@ -1,0 +1,166 @@
+import Foundation
+import GRDB
+
+/// What reports ask of the run store.
+extension RunStore {
+  package struct Session: Sendable {
+    package var manifest: JSON
+    package var provenance: JSON
+  }
+
+  package func lastSession() throws -> Session? {
+    try read { connection in
+      guard let row = try Row.fetchOne(connection, sql: "SELECT manifest, provenance FROM sessions ORDER BY id DESC")
+      else { return nil }
+      let (manifest, provenance): (String, String) = (row[0], row[1])
+      return Session(manifest: try JSON(parsing: manifest), provenance: try JSON(parsing: provenance))
+    }
+  }
+
+  package struct FailedTrial: Sendable, Equatable {
+    package var model: String
+    package var example: String
+    package var condition: String
+    package var failure: TrialFailure
+  }
+
+  /// Trials whose last attempt failed, in the order in which they were run.
+  package func failedTrials() throws -> [FailedTrial] {
+    try read { connection in
+      let rows = try Row.fetchAll(
+        connection,
+        sql: """
+          SELECT model, example, condition, plugin, hook_point, reason FROM trials
+          WHERE id IN (SELECT max(id) FROM trials GROUP BY key) AND status = 'failed' ORDER BY id
+          """)
+      return rows.map { row in
+        FailedTrial(
+          model: row[0], example: row[1], condition: row[2],
+          failure: TrialFailure(plugin: row[3] ?? "", hookPoint: row[4] ?? "", reason: row[5] ?? ""))
+      }
+    }
+  }
+
+  package struct BestRow: Sendable, Equatable {
+    package var model: String
+    package var condition: String
+    package var example: String
+    package var point: String
+    package var label: String
+    /// The smallest value over the label's tokens.
+    package var best: Double
+  }
+
+  /// The best (smallest) value of a probe's metric over the tokens of each label, per trial and hook point. Rows without
+  /// a number are left out.
+  package func bestRows(probe: String, metric: String) throws -> [BestRow] {
+    try read { connection in
+      let rows = try Row.fetchCursor(
+        connection,
+        sql: """
+          SELECT t.model, t.condition, t.example, m.point, m.label, min(m.value)
+          FROM measurements m JOIN trials t ON t.id = m.trial
+          WHERE m.probe = ? AND m.metric = ? AND m.value IS NOT NULL AND m.label IS NOT NULL
+          GROUP BY m.trial, m.point, m.label ORDER BY t.id, m.point, m.label
+          """, arguments: [probe, metric])
+      var best: [BestRow] = []
+      while let row = try rows.next() {
+        best.append(
+          BestRow(model: row[0], condition: row[1], example: row[2], point: row[3], label: row[4], best: row[5]))
+      }
+      return best
+    }
+  }
+
+  package struct MeanRow: Sendable, Equatable {
+    package var model: String
+    package var condition: String
+    package var probe: String
+    package var metric: String
+    package var mean: Double
+    /// How many rows have a number.
+    package var count: Int
+  }
+
+  /// Means of what is measured once per trial (no hook point, no token), in the order of the first rows.
+  package func scalarMeans() throws -> [MeanRow] {
+    try read { connection in
+      let rows = try Row.fetchAll(
+        connection,
+        sql: """
+          SELECT t.model, t.condition, m.probe, m.metric, avg(m.value), count(m.value)
+          FROM measurements m JOIN trials t ON t.id = m.trial WHERE m.point = '' AND m.token IS NULL
+          GROUP BY t.model, t.condition, m.probe, m.metric HAVING count(m.value) > 0 ORDER BY min(m.rowid)
+          """)
+      return rows.map { row in
+        MeanRow(model: row[0], condition: row[1], probe: row[2], metric: row[3], mean: row[4], count: row[5])
+      }
+    }
+  }
+
+  package struct ReceiptRow: Sendable, Equatable {
+    package var model: String
+    package var condition: String
+    package var plugin: String
+    package var points: String
+    package var trials: Int
+    package var notApplicable: Int
+    package var unreachable: Int
+    /// Applicable trials in which nothing was changed.
+    package var unchanged: Int
+    package var visitsMissed: Int
+    package var largestChange: Double
+    package var note: String?
+  }
+
+  /// Receipts added up per model, condition and plugin.
+  package func receiptTotals() throws -> [ReceiptRow] {
+    try read { connection in
+      let rows = try Row.fetchAll(
+        connection,
+        sql: """
+          SELECT t.model, t.condition, r.plugin, min(r.points), count(*), sum(r.not_applicable),
+            sum(r.reachable = 0 AND r.not_applicable = 0), sum(r.elements_changed = 0 AND r.not_applicable = 0),
+            sum(abs(r.visits_planned - r.visits_made)), coalesce(max(r.largest_change), 0), min(r.note)
+          FROM receipts r JOIN trials t ON t.id = r.trial
+          GROUP BY t.model, t.condition, r.plugin ORDER BY min(r.rowid)
+          """)
+      return rows.map { row in
+        ReceiptRow(
+          model: row[0], condition: row[1], plugin: row[2], points: row[3], trials: row[4], notApplicable: row[5],
+          unreachable: row[6], unchanged: row[7], visitsMissed: row[8], largestChange: row[9], note: row[10])
+      }
+    }
+  }
+
+  /// Trials that have at least one completed attempt, and the time that was spent in all.
+  package func totals() throws -> (completed: Int, seconds: Double) {
+    try read { connection in
+      let completed = try Int.fetchOne(
+        connection, sql: "SELECT count(DISTINCT key) FROM trials WHERE status = 'completed'")
+      let milliseconds = try Double.fetchOne(connection, sql: "SELECT coalesce(sum(milliseconds), 0) FROM timings")
+      return (completed ?? 0, (milliseconds ?? 0) / 1000)
+    }
+  }
+}
+
+extension JSON {
+  /// Reads JSON text that this program wrote.
+  package init(parsing text: String) throws {
+    guard let value = try ManifestNode.parse(text, file: "JSON").json() else {
+      throw ExperimentError.store(path: "JSON", what: "a JSON text in the store is damaged")
+    }
+    self = value
+  }
+}
+
+extension ManifestNode {
+  /// The node as JSON, keys in their order.
+  fileprivate func json() throws -> JSON? {
+    switch node {
+    case .mapping: .object(try namedChildren().map { ($0, try $1.value.json() ?? .null) })
+    case .sequence: .array(try list().map { try $0.json() ?? .null })
+    default: try scalar()?.json ?? .null
+    }
+  }
+}

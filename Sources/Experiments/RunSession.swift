@@ -1,0 +1,64 @@
+import Foundation
+
+/// A run folder opened for writing: locked, its store migrated, its earlier rows checked against the plan.
+package struct RunSession {
+  package let folder: RunFolder
+  package let store: RunStore
+  private let lock: RunLock
+
+  /// - Parameters:
+  ///   - provenance: facts about this start, which go into the store and into `provenance.json`.
+  ///   - fresh: removes the rows that are there, once the folder is locked.
+  package init(
+    folder: RunFolder, plan: Plan, provenance: JSON, fresh: Bool = false, pageLimit: Int? = nil
+  ) throws {
+    try folder.create()
+    lock = try RunLock(folder)
+    if fresh { try folder.clear() }
+    self.folder = folder
+    store = try RunStore(path: folder.store, pageLimit: pageLimit)
+    try RunSession.check(store, plan, folder)
+    let resolved = plan.manifest.resolved
+    try store.beginSession(manifest: resolved, provenance: provenance)
+    try folder.write(resolved.pretty, to: "manifest.resolved.json")
+    try folder.write(provenance.pretty, to: "provenance.json")
+  }
+
+  /// More conditions, examples, models or probes are welcome; a row that the plan does not explain is not.
+  private static func check(_ store: RunStore, _ plan: Plan, _ folder: RunFolder) throws {
+    let strangers = try store.strangers(to: plan)
+    guard !strangers.isEmpty, let before = try store.lastSession() else { return }
+    let manifest = plan.manifest.differences(from: before.manifest)
+    let digests = plan.fingerprints.differences(from: before.provenance["fingerprints"] ?? .null)
+    throw ExperimentError.changed(folder: folder.path, differences: manifest + digests + strangers)
+  }
+}
+
+extension Fingerprints {
+  package var json: JSON {
+    func table(_ digests: [String: String]) -> JSON {
+      .object(digests.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
+    }
+    return .object([
+      ("models", table(models)), ("plugins", table(plugins)), ("dtype", .string(dtype)),
+      ("image_backend", .string(imageBackend)), ("numerics", .string(numerics)),
+    ])
+  }
+
+  /// What changed since `other`, of what both know: an added model is no change.
+  fileprivate func differences(from other: JSON) -> [String] {
+    let now = json
+    let files = ["models", "plugins"].flatMap { kind -> [String] in
+      guard case .object(let digests)? = now[kind] else { return [] }
+      return digests.compactMap { name, digest in
+        guard let before = other[kind]?[name], before != digest else { return nil }
+        return "the \(kind.dropLast()) '\(name)' has other bytes than before"
+      }
+    }
+    let words = ["dtype", "image_backend", "numerics"].compactMap { key -> String? in
+      guard let before = other[key], let value = now[key], before != value else { return nil }
+      return "\(key) was \(before.compact) and is \(value.compact)"
+    }
+    return files + words
+  }
+}

@@ -1,0 +1,140 @@
+import Diagnostics
+import Foundation
+import GRDB
+
+/// The rows of a run, in one SQLite file. Rows are appended, never changed.
+///
+/// One process writes (see `RunLock`), in one transaction per example's batch of conditions. The journal is SQLite's
+/// rollback journal with full synchronisation: an acknowledged row outlives a crash of the process or of the machine, the
+/// file is complete by itself at every moment, and it works on network file systems, where a write-ahead log does not.
+/// Nothing that a clock gives stands in a row of results: `timings` and `sessions` are beside them.
+package struct RunStore: Sendable {
+  private let database: DatabaseQueue
+  package let path: String
+
+  /// - Parameters:
+  ///   - readOnly: for reports, also while a run is writing. A file that may be written is still opened for writing:
+  ///     only so can SQLite take back what a killed run left half-done.
+  ///   - pageLimit: the file grows no further than so many pages; a test's way to a full disk.
+  package init(path: String, readOnly: Bool = false, pageLimit: Int? = nil) throws {
+    self.path = path
+    var configuration = Configuration()
+    configuration.readonly = readOnly && !FileManager.default.isWritableFile(atPath: path)
+    configuration.busyMode = .timeout(10)
+    configuration.prepareDatabase { connection in
+      if !readOnly { try connection.execute(sql: "PRAGMA synchronous = FULL") }
+      if let pageLimit { try connection.execute(sql: "PRAGMA max_page_count = \(pageLimit)") }
+    }
+    database = try RunStore.translating(path) { try DatabaseQueue(path: path, configuration: configuration) }
+    try RunStore.translating(path) { [database] in
+      let known = RunStore.migrator.migrations
+      let applied = try database.read { try RunStore.migrator.appliedIdentifiers($0) }
+      if let later = applied.subtracting(known).min() {
+        throw ExperimentError.store(path: path, what: "written by a later version of ablate (schema '\(later)')")
+      }
+      if !readOnly {
+        try RunStore.migrator.migrate(database)
+      } else if applied.count < known.count {
+        throw ExperimentError.store(path: path, what: "not a run store, or one of an earlier version of ablate")
+      }
+    }
+  }
+
+  /// The schema, version by version. A landed version is never edited.
+  private static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1") { connection in
+      for statement in RunStore.schema1 { try connection.execute(sql: statement) }
+    }
+    return migrator
+  }
+
+  /// Runs `body` with SQLite's errors translated to this module's.
+  private static func translating<T>(_ path: String, _ body: () throws -> T) throws -> T {
+    do {
+      return try body()
+    } catch let error as DatabaseError {
+      if error.resultCode == .SQLITE_FULL { throw ExperimentError.diskFull(folder: path, done: 0, total: 0) }
+      throw ExperimentError.store(path: path, what: error.message ?? "SQLite error \(error.resultCode.rawValue)")
+    }
+  }
+
+  package func write<T>(_ body: (Database) throws -> T) throws -> T {
+    try RunStore.translating(path) { try database.write(body) }
+  }
+
+  package func read<T>(_ body: (Database) throws -> T) throws -> T {
+    try RunStore.translating(path) { try database.read(body) }
+  }
+}
+
+extension RunStore {
+  fileprivate static let schema1 = [
+    """
+    CREATE TABLE sessions (          -- one row per start of `ablate run` in this folder
+      id INTEGER PRIMARY KEY,
+      manifest TEXT NOT NULL,        -- resolved, JSON
+      provenance TEXT NOT NULL       -- JSON
+    )
+    """,
+    """
+    CREATE TABLE trials (            -- one row per attempt; a retried failure adds one
+      id INTEGER PRIMARY KEY,
+      key TEXT NOT NULL,             -- SHA-256 over everything that the numbers depend on
+      model TEXT NOT NULL,
+      example TEXT NOT NULL,
+      class TEXT,
+      condition TEXT NOT NULL,
+      status TEXT NOT NULL CHECK (status IN ('completed', 'failed')),
+      plugin TEXT,                   -- of a failure: who, where and why
+      hook_point TEXT,
+      reason TEXT
+    )
+    """,
+    "CREATE INDEX trials_by_key ON trials (key)",
+    """
+    CREATE TABLE readings (          -- which probes and built-in readings an attempt has answered
+      trial INTEGER NOT NULL REFERENCES trials (id),
+      probe TEXT NOT NULL,
+      digest TEXT NOT NULL,          -- of the probe's plugin and parameters
+      PRIMARY KEY (trial, probe)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE measurements (
+      trial INTEGER NOT NULL REFERENCES trials (id),
+      probe TEXT NOT NULL,
+      point TEXT NOT NULL,           -- hook point, '' for readings without one
+      token INTEGER,                 -- position in the sequence or patch grid
+      label TEXT,
+      metric TEXT NOT NULL,
+      value REAL                     -- NULL: not a number
+    )
+    """,
+    "CREATE INDEX measurements_by_trial ON measurements (trial)",
+    """
+    CREATE TABLE receipts (          -- what each plugin of the trial's condition, and each probe, did
+      trial INTEGER NOT NULL REFERENCES trials (id),
+      plugin TEXT NOT NULL,
+      points TEXT NOT NULL,
+      visits_planned INTEGER NOT NULL,
+      visits_made INTEGER NOT NULL,
+      rows_changed INTEGER NOT NULL,
+      elements_changed INTEGER NOT NULL,
+      largest_change REAL,
+      reachable INTEGER NOT NULL,
+      not_applicable INTEGER NOT NULL,
+      note TEXT
+    )
+    """,
+    "CREATE INDEX receipts_by_trial ON receipts (trial)",
+    """
+    CREATE TABLE timings (           -- one row per batch; not part of the results
+      model TEXT NOT NULL,
+      example TEXT NOT NULL,
+      trials INTEGER NOT NULL,
+      milliseconds REAL NOT NULL
+    )
+    """,
+  ]
+}

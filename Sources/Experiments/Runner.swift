@@ -1,0 +1,106 @@
+import Dispatch
+import Foundation
+
+/// Brings a run folder to the plan: computes what its store lacks, example by example, and stores each example's
+/// outcomes at once. Running it again resumes.
+package struct Runner {
+  package let plan: Plan
+  package let folder: RunFolder
+  package let store: RunStore
+  package let interruption: Interruption
+  package var retryFailed = false
+  /// How to go on after an interruption, in the words of the shell.
+  package var command: String
+
+  package init(
+    plan: Plan, folder: RunFolder, store: RunStore, interruption: Interruption, retryFailed: Bool = false,
+    command: String
+  ) {
+    self.plan = plan
+    self.folder = folder
+    self.store = store
+    self.interruption = interruption
+    self.retryFailed = retryFailed
+    self.command = command
+  }
+
+  package struct Outcome: Sendable, Equatable {
+    package var total: Int
+    /// Trials that had all their readings before.
+    package var stored: Int
+    package var computed: Int
+    /// Trials whose last attempt failed, those of earlier sessions included.
+    package var failed: Int
+
+    package init(total: Int, stored: Int, computed: Int, failed: Int) {
+      self.total = total
+      self.stored = stored
+      self.computed = computed
+      self.failed = failed
+    }
+  }
+
+  /// - Parameter evaluator: makes the evaluator of one model; called only for models with work left.
+  /// - Throws: `interrupted`, `diskFull`, `failedTrials` when all is done and some failed, and what the evaluator throws.
+  package func run(
+    progress style: Progress.Style, evaluator: (ModelReference) throws -> any Evaluator
+  ) throws -> Outcome {
+    let pending = try store.pending(of: plan, retryFailed: retryFailed)
+    let total = plan.trials.count
+    var done = total - pending.count
+    var progress = Progress(total: total, done: done, style: style)
+    defer { progress.finish() }
+    for model in plan.manifest.models {
+      let work = Dictionary(grouping: pending.filter { $0.trial.model == model.name }, by: \.trial.example)
+      guard !work.isEmpty else { continue }
+      try stopIfAsked(done, total)
+      var evaluator = try evaluator(model)
+      for example in plan.dataset.examples {
+        guard let trials = work[example.id] else { continue }
+        try stopIfAsked(done, total)
+        let batch = try evaluate(example, trials, on: model.name, with: &evaluator)
+        try append(batch, done, total)
+        done += trials.count
+        progress.advance(by: trials.count, at: model.name)
+      }
+    }
+    return Outcome(
+      total: total, stored: total - pending.count, computed: pending.count, failed: try store.failedTrials().count)
+  }
+
+  private func stopIfAsked(_ done: Int, _ total: Int) throws {
+    guard interruption.isRequested else { return }
+    throw ExperimentError.interrupted(folder: folder.path, done: done, total: total, command: command)
+  }
+
+  private func append(_ batch: Batch, _ done: Int, _ total: Int) throws {
+    do {
+      try store.append(batch)
+    } catch ExperimentError.diskFull {
+      throw ExperimentError.diskFull(folder: folder.path, done: done, total: total)
+    }
+  }
+
+  private func evaluate(
+    _ example: Example, _ trials: [PendingTrial], on model: String, with evaluator: inout any Evaluator
+  ) throws -> Batch {
+    let start = DispatchTime.now().uptimeNanoseconds
+    let wanted = plan.probes.map(\.name).filter { name in trials.contains { $0.probes.contains(name) } }
+    let outcomes = try evaluator.evaluate(example, conditions: trials.map(\.trial.condition), probes: wanted)
+    let milliseconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e6
+    let results = try trials.map { pending in
+      let matching = outcomes.filter { $0.condition == pending.trial.condition }
+      guard matching.count == 1, outcomes.count == trials.count else {
+        throw ExperimentError.evaluator(
+          model: model, example: example.id,
+          what: "asked for \(trials.count) conditions, \(outcomes.count) outcomes came, \(matching.count) of them for "
+            + "'\(pending.trial.condition)'")
+      }
+      return (pending, matching[0].result)
+    }
+    return Batch(
+      model: model, example: example.id, className: example.className, results: results,
+      digests: Dictionary(plan.probes.map { ($0.name, $0.digest) }, uniquingKeysWith: { first, _ in first }),
+      milliseconds: milliseconds)
+  }
+}

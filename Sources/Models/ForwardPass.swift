@@ -1,0 +1,232 @@
+import Checkpoints
+import Tensors
+
+/// One lane asked of a forward pass.
+package struct LaneRequest {
+  package let program: Program
+  /// Rows of the prompt (and forced ids) whose logits are wanted, sorted.
+  package let outputRows: [Row]
+
+  package init(_ program: Program, outputRows: [Row]) {
+    self.program = program
+    self.outputRows = outputRows
+  }
+}
+
+/// What a lane of a forward pass gives.
+package struct LaneOutput {
+  package var results = LaneResults()
+  package var failure: LaneFailure?
+  /// [outputRows, vocabulary]; empty for a failed lane.
+  package var logits: Tensor
+  package var rows: [Row]
+  /// Greedy continuation; the end-of-sequence id is not part of it.
+  package var generated: [Int] = []
+  /// Decoding steps that ran.
+  package var steps = 0
+}
+
+extension VisionLanguageModel {
+  /// Runs one example under several conditions in one pack: vision tower, projector, splice, text tower, logits, generation.
+  package func run(
+    _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)? = nil
+  ) throws(ModelError) -> [LaneOutput] {
+    let image = try imageRows(input, requests, visitor: visitor)
+    var prefill = try prefill(input, requests, image, visitor: visitor)
+    let logits = try readOut(&prefill, rows: requests.map(\.outputRows), step: 0, visitor: visitor)
+    var outputs = zip(requests, logits).map { LaneOutput(logits: $1, rows: $0.outputRows) }
+    if input.newTokens > 0 { try generate(input, &prefill.lanes, &outputs, visitor: visitor) }
+    for (i, lane) in prefill.lanes.enumerated() {
+      outputs[i].results = lane.results
+      outputs[i].failure = lane.failure
+    }
+    return outputs
+  }
+
+  /// Lanes in a pack and the pack [rows of all lanes, width].
+  struct Packed {
+    var lanes: [Lane]
+    var x: Tensor
+  }
+
+  // MARK: image
+
+  /// The projector's output, [image rows, text width] per lane that has rows. Conditions without anything to do before the text tower
+  /// share the first such lane; the others of them have no rows here.
+  private func imageRows(
+    _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)?
+  ) throws(ModelError) -> Packed {
+    let shape = vision.transformer.shape
+    let count = 1 + configuration.vision.patches
+    let firstIdle = requests.firstIndex { !$0.program.touchesImage }
+    var lanes = requests.enumerated().map { i, request in
+      let runs = request.program.touchesImage || i == firstIdle
+      let store = PassStore(shape, layers: shape.layers, capacity: runs ? count : 0, keepsResiduals: false)
+      return Lane(request.program, store: store, records: true, rows: runs ? Array(0..<count) : [])
+    }
+    placeRows(&lanes)
+    let embedded = try lifting { () throws(TensorError) in try vision.embed(input.pixels.base) }
+    let x = Tensor(zeros: [lanes.reduce(0) { $0 + $1.rows.count }, shape.width])
+    for lane in lanes where !lane.rows.isEmpty {
+      (x.base + lane.first * shape.width).update(from: embedded.base, count: embedded.count)
+    }
+    var pass = TowerPass(vision.transformer, lanes: lanes, visitor: visitor, step: 0, engine: engine)
+    pass.hook(.embed, nil, x.base)
+    let normed = Tensor(zeros: x.shape)
+    vision.preNorm(x.base, rows: pass.count, width: shape.width, into: normed.base)
+    let hidden = try pass.run(normed)
+    return try project(Packed(lanes: pass.lanes, x: hidden), visitor: visitor)
+  }
+
+  /// Selects the rows that the configuration names and runs the projector over all lanes.
+  private func project(_ hidden: Packed, visitor: (any HookVisitor)?) throws(ModelError) -> Packed {
+    let (width, perLane, skip) = (projector.inputs, configuration.imageTokens, hasClassRow ? 0 : 1)
+    var lanes = hidden.lanes
+    for i in lanes.indices where !lanes[i].rows.isEmpty { lanes[i].rows = Array(0..<perLane) }
+    placeRows(&lanes)
+    let rows = lanes.reduce(0) { $0 + $1.rows.count }
+    let selected = Tensor(zeros: [rows, width])
+    for (old, new) in zip(hidden.lanes, lanes) where !new.rows.isEmpty {
+      (selected.base + new.first * width).update(from: hidden.x.base + (old.first + skip) * width, count: perLane * width)
+    }
+    let out = try lifting { () throws(TensorError) in
+      try projector.run(selected, rows: rows, &lanes, visitor: visitor)
+    }
+    return Packed(lanes: lanes, x: out)
+  }
+
+  // MARK: text
+
+  private func prefill(
+    _ input: ModelInput, _ requests: [LaneRequest], _ image: Packed, visitor: (any HookVisitor)?
+  ) throws(ModelError) -> Packed {
+    let shape = text.transformer.shape
+    let ids = input.ids + input.forced.dropLast()
+    let shared = image.lanes.first { !$0.program.touchesImage }?.first ?? 0
+    var lanes = image.lanes.map { passed in
+      let store = PassStore(shape, layers: shape.layers, capacity: input.segments.length, keepsResiduals: false)
+      var lane = Lane(passed.program, store: store, records: true, rows: passed.failure == nil ? Array(ids.indices) : [])
+      lane.failure = passed.failure
+      lane.results = passed.results
+      return lane
+    }
+    placeRows(&lanes)
+    let x = Tensor(zeros: [lanes.reduce(0) { $0 + $1.rows.count }, shape.width])
+    for (lane, passed) in zip(lanes, image.lanes) where !lane.rows.isEmpty {
+      let first = passed.rows.isEmpty ? shared : passed.first
+      splice(ids, image.x.base + first * shape.width, into: x.base + lane.first * shape.width)
+    }
+    return try decode(Packed(lanes: lanes, x: x), step: 0, visitor: visitor)
+  }
+
+  /// The text tower over a pack of embedded rows.
+  func decode(_ pack: Packed, step: Int, visitor: (any HookVisitor)?) throws(ModelError) -> Packed {
+    var pass = TowerPass(text.transformer, lanes: pack.lanes, visitor: visitor, step: step, engine: engine)
+    pass.hook(.embed, nil, pack.x.base)
+    let hidden = try pass.run(pack.x)
+    return Packed(lanes: pass.lanes, x: hidden)
+  }
+
+  /// Token embeddings, with the projected rows `image` at the image tokens, into `target` [ids, width].
+  private func splice(_ ids: [Int], _ image: ConstFloats, into target: Floats) {
+    let width = text.transformer.shape.width
+    var next = 0
+    for (row, id) in ids.enumerated() {
+      if id == configuration.imageTokenIndex {
+        (target + row * width).update(from: image + next * width, count: width)
+        next += 1
+      } else {
+        text.embed(id, into: target + row * width)
+      }
+    }
+  }
+
+  /// Final norm and unembedding of each lane's `rows`: logits [rows, vocabulary] per lane, without rows for a failed one.
+  func readOut(
+    _ pack: inout Packed, rows: [[Row]], step: Int, visitor: (any HookVisitor)?
+  ) throws(ModelError) -> [Tensor] {
+    let (width, vocabulary) = (text.transformer.shape.width, configuration.text.vocabulary)
+    var readers = pack.lanes
+    for i in readers.indices { readers[i].rows = pack.lanes[i].rows.isEmpty ? [] : rows[i] }
+    placeRows(&readers)
+    let count = readers.reduce(0) { $0 + $1.rows.count }
+    let picked = Tensor(zeros: [count, width])
+    for (lane, reader) in zip(pack.lanes, readers) {
+      for (n, row) in reader.rows.enumerated() {  // the rows of a full lane are contiguous
+        let source = pack.x.base + (lane.first + row - (lane.rows.first ?? 0)) * width
+        (picked.base + (reader.first + n) * width).update(from: source, count: width)
+      }
+    }
+    let normed = Tensor(zeros: [count, width])
+    text.norm(picked.base, rows: count, width: width, into: normed.base)
+    hook(.finalNorm, normed, width: width, &readers, step: step, visitor: visitor)
+    let logits = try lifting { () throws(TensorError) in try text.unembedding.logits(normed.base, rows: count) }
+    hook(.logits, logits, width: vocabulary, &readers, step: step, visitor: visitor)
+    for i in readers.indices {
+      pack.lanes[i].results = readers[i].results
+      pack.lanes[i].failure = readers[i].failure
+    }
+    return readers.map { reader in
+      let own = Tensor(zeros: [reader.rows.count, vocabulary])
+      own.base.update(from: logits.base + reader.first * vocabulary, count: own.count)
+      return own
+    }
+  }
+
+  private func hook(
+    _ site: Site, _ tensor: Tensor, width: Int, _ lanes: inout [Lane], step: Int, visitor: (any HookVisitor)?
+  ) {
+    var place = HookedSite(
+      point: HookPoint(.text, nil, site), base: tensor.base, shape: text.transformer.shape, rowWidth: width, step: step)
+    place.run(&lanes, only: nil, visitor: visitor)
+  }
+
+  /// Greedy decoding: every lane that goes on brings one row, the token chosen last, and reads its own keys and values.
+  private func generate(
+    _ input: ModelInput, _ lanes: inout [Lane], _ outputs: inout [LaneOutput], visitor: (any HookVisitor)?
+  ) throws(ModelError) {
+    let width = text.transformer.shape.width
+    let last = input.ids.count - 1
+    var chosen = outputs.map { output -> Int? in
+      output.rows.firstIndex(of: last).flatMap { output.logits.count == 0 ? nil : argmax(output.logits, row: $0) }
+    }
+    for step in 1...input.newTokens {
+      for i in lanes.indices {
+        if let token = chosen[i], configuration.eosTokenIds.contains(token) { chosen[i] = nil }
+        if let token = chosen[i] { outputs[i].generated.append(token) }
+        lanes[i].rows = chosen[i] != nil && step < input.newTokens ? [last + step] : []
+      }
+      placeRows(&lanes)
+      let count = lanes.reduce(0) { $0 + $1.rows.count }
+      if count == 0 { break }
+      let x = Tensor(zeros: [count, width])
+      for (lane, token) in zip(lanes, chosen) where !lane.rows.isEmpty {
+        text.embed(token ?? 0, into: x.base + lane.first * width)
+      }
+      var pack = try decode(Packed(lanes: lanes, x: x), step: step, visitor: visitor)
+      let logits = try readOut(&pack, rows: pack.lanes.map(\.rows), step: step, visitor: visitor)
+      lanes = pack.lanes
+      for i in lanes.indices {
+        let runs = logits[i].count > 0 && lanes[i].failure == nil
+        if runs { outputs[i].steps = step }
+        chosen[i] = runs ? argmax(logits[i], row: 0) : nil
+      }
+    }
+  }
+}
+
+/// Puts the lanes' rows one after the other into a pack.
+func placeRows(_ lanes: inout [Lane]) {
+  var next = 0
+  for i in lanes.indices {
+    lanes[i].first = next
+    next += lanes[i].rows.count
+  }
+}
+
+/// Index of the largest entry of a row, the first among equals.
+package func argmax(_ tensor: Tensor, row: Int) -> Int {
+  let width = tensor.shape[1]
+  let base = tensor.base + row * width
+  return (0..<width).reduce(0) { base[$1] > base[$0] ? $1 : $0 }
+}

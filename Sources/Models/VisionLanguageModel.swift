@@ -1,0 +1,119 @@
+import Checkpoints
+import Tensors
+
+/// A Hugging Face `llava` checkpoint folder, ready to run: a pure function (image, prompt) -> logits with hook points in it.
+///
+/// Belongs to one thread, the engine thread.
+package final class VisionLanguageModel {
+  package let name: String
+  package let folder: String
+  package let configuration: ModelConfiguration
+  package let hooks: HookTable
+  package let tokenizer: Tokenizer
+  package let images: ImageProcessor
+  /// SHA-256 over the weight files and config.json.
+  package let digest: String
+  package let parameterCount: Int
+  package let elementTypes: Set<ElementType>
+  package let engine: Engine
+  let vision: VisionEncoder
+  let projector: Projector
+  let text: TextDecoder
+
+  /// Opens `folder`; the name is for people. Throws what is missing, malformed or unsupported, by file and key.
+  package convenience init(folder: String, name: String) throws(ModelError) {
+    let configuration: ModelConfiguration
+    do { configuration = try ModelConfiguration(folder: folder) } catch { throw .checkpoint(error) }
+    try self.init(folder: folder, name: name, configuration: configuration)
+  }
+
+  /// With a configuration that differs from the folder's: how the parity tests seed faults.
+  package init(folder: String, name: String, configuration: ModelConfiguration) throws(ModelError) {
+    (self.name, self.folder, self.configuration) = (name, folder, configuration)
+    hooks = HookTable(configuration)
+    let files: WeightFiles
+    do {
+      tokenizer = try Tokenizer(contentsOf: folder + "/tokenizer.json")
+      images = try ImageProcessor(folder: folder)
+      files = try WeightFiles(folder: folder)
+    } catch { throw .checkpoint(error) }
+    digest = files.digest
+    parameterCount = files.parameterCount
+    elementTypes = files.elementTypes
+    engine = try lifting { () throws(TensorError) in try Engine() }
+    let weights = WeightLoader(files: files, engine: engine)
+    vision = try VisionEncoder(configuration, weights)
+    projector = try Projector(configuration, weights)
+    text = try TextDecoder(configuration.text, positions: min(configuration.text.maxPositions, 32768), weights)
+  }
+
+  package var grid: (rows: Int, cols: Int) { (configuration.vision.grid, configuration.vision.grid) }
+  package var hasClassRow: Bool { configuration.visionFeatureSelect == .full }
+}
+
+/// One example, as the model takes it.
+package struct ModelInput: Sendable {
+  /// The prompt's ids, the image token repeated once per image row.
+  package let ids: [Int]
+  /// [3, size, size] as the checkpoint's image processor makes them.
+  package let pixels: Tensor
+  /// Ids that follow the prompt in the prefill, so that their log-probabilities are read in the same pass; causality hides them from
+  /// the prompt. May be empty.
+  package let forced: [Int]
+  /// How many tokens may be generated.
+  package let newTokens: Int
+  package let segments: SegmentMap
+}
+
+extension VisionLanguageModel {
+  /// Checks ids and pixels and maps the segments.
+  package func input(
+    ids: [Int], pixels: Tensor, forced: [Int] = [], newTokens: Int = 0
+  ) throws(ModelError) -> ModelInput {
+    let size = configuration.vision.imageSize
+    guard pixels.count == 3 * size * size else {
+      throw .input(
+        place: "pixel_values", problem: "shape \(pixels.shape), but this model takes [3, \(size), \(size)]",
+        remedy: "use the checkpoint's own preprocessing")
+    }
+    if let bad = (ids + forced).first(where: { $0 != configuration.imageTokenIndex && !(0..<configuration.text.vocabulary).contains($0) }) {
+      throw .input(place: "input_ids", problem: "id \(bad) is outside the vocabulary of \(configuration.text.vocabulary)", remedy: "")
+    }
+    let segments = try SegmentMap(
+      ids: ids, imageToken: configuration.imageTokenIndex, grid: grid, hasClassRow: hasClassRow,
+      newTokens: max(newTokens, forced.count))
+    guard segments.imageCount == 1 else {
+      throw .input(
+        place: "prompt", problem: "\(segments.imageCount) images, but this version takes exactly one",
+        remedy: "put <image> once into the prompt")
+    }
+    guard segments.length <= configuration.text.maxPositions else {
+      throw .input(
+        place: "prompt", problem: "\(segments.length) tokens, but the model has \(configuration.text.maxPositions) positions",
+        remedy: "shorten the prompt")
+    }
+    return ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)
+  }
+
+  /// Tokenises a prompt in which `<image>` stands once, and repeats the image token as often as the image has rows.
+  package func ids(prompt: String) throws(ModelError) -> [Int] {
+    let image = configuration.imageTokenIndex
+    let ids: [Int]
+    do { ids = try tokenizer.encode(prompt) } catch { throw .checkpoint(error) }
+    guard ids.count(where: { $0 == image }) == 1 else {
+      throw .input(
+        place: "prompt '\(prompt.prefix(60))'",
+        problem: "the prompt must contain the image token exactly once, it has it \(ids.count { $0 == image }) times",
+        remedy: "write <image> where the image belongs, for example 'USER: <image>\\nWhat is this? ASSISTANT:'")
+    }
+    return ids.flatMap { $0 == image ? Array(repeating: image, count: configuration.imageTokens) : [$0] }
+  }
+
+  /// Decodes and preprocesses an image file to [3, size, size].
+  package func pixels(of path: String) throws(ModelError) -> Tensor {
+    let size = configuration.vision.imageSize
+    do {
+      return Tensor(try images.pixels(of: RGBImage(contentsOf: path)), shape: [3, size, size])
+    } catch { throw .checkpoint(error) }
+  }
+}

@@ -1,0 +1,1 @@
+#include "ablate_plugin.h"

@@ -1,0 +1,204 @@
+import PluginABI
+
+/// Rows of a site: a selector of the published grammar, or a list of absolute rows. "all" where nothing was said.
+package enum TokenRequest: Sendable, Equatable {
+  case selector(String)
+  case rows([Int])
+}
+
+/// Layers first...last, inclusive; negative from the end. Not yet held against a model.
+package struct LayerRequest: Sendable, Equatable {
+  package var first: Int
+  package var last: Int
+
+  package init(first: Int, last: Int) {
+    self.first = first
+    self.last = last
+  }
+}
+
+/// Rows that on_event wants to see or change: an `ablate_access`, copied.
+package struct AccessRequest: Sendable, Equatable {
+  package var access: Access
+  package var tower: String
+  package var site: String
+  package var layers: LayerRequest
+  /// nil: all.
+  package var heads: [Int]?
+  package var tokens: TokenRequest
+}
+
+/// An ablation said as data: an `ablate_edit`, copied.
+package struct EditRequest: Sendable, Equatable {
+  /// The raw values are ABLATE_EDGE_* and ABLATE_SITE_*.
+  package enum Operation: UInt32, CaseIterable, Sendable {
+    case edgeDrop = 1
+    case edgeKeepOnly, edgeBias, edgeZero, siteScale, siteSet, siteAdd, sitePatch
+
+    package var isEdge: Bool { rawValue <= Operation.edgeZero.rawValue }
+  }
+
+  /// What becomes of a query that may attend to nothing. The raw values are ABLATE_EMPTY_*.
+  package enum OnEmpty: UInt32, Sendable { case error, itself, zero }
+
+  package var operation: Operation
+  package var tower: String
+  /// nil for edges.
+  package var site: String?
+  package var layers: LayerRequest
+  /// nil: all.
+  package var heads: [Int]?
+  /// For site operations: the tokens.
+  package var queries: TokenRequest
+  package var keys: TokenRequest
+  package var value: Double
+  package var vector: TensorValue?
+  package var sourceCondition: String?
+  package var sourceItem: String?
+  package var sourceLayer: Int
+  package var keepSelf: Bool
+  package var onEmpty: OnEmpty
+}
+
+/// A probe's question said as data: an `ablate_reading`, copied.
+package struct ReadingRequest: Sendable, Equatable {
+  /// The raw values are ABLATE_READ_LENS, _MASS, _CAPTURE.
+  package enum Operation: UInt32, Sendable { case lens = 1, mass, capture }
+  /// The raw values are ABLATE_TIES_*.
+  package enum Ties: UInt32, Sendable { case mean, best }
+
+  package var operation: Operation
+  package var tower: String
+  package var site: String
+  package var layers: LayerRequest
+  package var tokens: String
+  package var keys: String
+  package var labels: String
+  package var normed: Bool
+  package var ties: Ties
+  /// The rank is counted among these ids; nil: the whole vocabulary.
+  package var vocabulary: Range<Int>?
+}
+
+/// A plugin's plan for an item, or for all of them.
+package struct PlanRequest: Sendable, Equatable {
+  package var perItem = false
+  package var accesses: [AccessRequest] = []
+  package var edits: [EditRequest] = []
+  package var readings: [ReadingRequest] = []
+
+  package init() {}
+}
+
+extension ForeignReader {
+  static func plan(_ plan: ablate_plan) throws(Fault) -> PlanRequest {
+    let reader = ForeignReader(at: "plan")
+    guard plan.flags & ~ABLATE_PLAN_PER_ITEM == 0 else { throw reader.fault("flags", "has unknown bits") }
+    var request = PlanRequest()
+    request.perItem = plan.flags & ABLATE_PLAN_PER_ITEM != 0
+    for (i, access) in try reader.structs(plan.accesses, plan.n_accesses, "accesses").enumerated() {
+      request.accesses.append(try ForeignReader(at: "accesses[\(i)]").access(access.pointee))
+    }
+    for (i, edit) in try reader.structs(plan.edits, plan.n_edits, "edits").enumerated() {
+      request.edits.append(try ForeignReader(at: "edits[\(i)]").edit(edit.pointee))
+    }
+    for (i, reading) in try reader.structs(plan.readings, plan.n_readings, "readings").enumerated() {
+      request.readings.append(try ForeignReader(at: "readings[\(i)]").reading(reading.pointee))
+    }
+    return request
+  }
+
+  private func access(_ access: ablate_access) throws(Fault) -> AccessRequest {
+    let bits = Access(rawValue: access.access)
+    guard !bits.isEmpty, bits.isSubset(of: [.read, .write]) else {
+      throw fault("access", "is \(access.access); 1 reads, 2 writes, 3 does both")
+    }
+    try requireZero(access.flags, "flags")
+    return AccessRequest(
+      access: bits, tower: try string(access.tower, "tower"), site: try string(access.site, "site"),
+      layers: LayerRequest(first: Int(access.layer_first), last: Int(access.layer_last)),
+      heads: try integers(access.heads, access.n_heads, "heads"),
+      tokens: try tokens(access.tokens, access.token_index, access.n_token_index, "tokens"))
+  }
+
+  private func edit(_ edit: ablate_edit) throws(Fault) -> EditRequest {
+    guard let operation = EditRequest.Operation(rawValue: edit.op) else {
+      throw fault("op", "is \(edit.op), which minor \(ABI.minor) does not know")
+    }
+    guard let onEmpty = EditRequest.OnEmpty(rawValue: edit.on_empty) else {
+      throw fault("on_empty", "is \(edit.on_empty), not 0, 1 or 2")
+    }
+    guard edit.keep_self <= 1 else { throw fault("keep_self", "is \(edit.keep_self), not 0 or 1") }
+    guard edit.value.isFinite else { throw fault("value", "is \(edit.value)") }
+    let site = try optionalString(edit.site, "site")
+    guard operation.isEdge == (site == nil) else {
+      throw fault("site", operation.isEdge ? "must be NULL for edges" : "is NULL, but \(operation) needs one")
+    }
+    return EditRequest(
+      operation: operation, tower: try string(edit.tower, "tower"), site: site,
+      layers: LayerRequest(first: Int(edit.layer_first), last: Int(edit.layer_last)),
+      heads: try integers(edit.heads, edit.n_heads, "heads"),
+      queries: try tokens(edit.queries, edit.query_index, edit.n_query_index, "queries"),
+      keys: try tokens(edit.keys, edit.key_index, edit.n_key_index, "keys"), value: edit.value,
+      vector: try tensor(edit.vector, "vector"), sourceCondition: try optionalString(edit.source_condition, "source_condition"),
+      sourceItem: try optionalString(edit.source_item, "source_item"), sourceLayer: Int(edit.source_layer),
+      keepSelf: edit.keep_self == 1, onEmpty: onEmpty)
+  }
+
+  private func reading(_ reading: ablate_reading) throws(Fault) -> ReadingRequest {
+    guard let operation = ReadingRequest.Operation(rawValue: reading.op) else {
+      throw fault("op", "is \(reading.op), which minor \(ABI.minor) does not know")
+    }
+    guard let ties = ReadingRequest.Ties(rawValue: reading.ties) else { throw fault("ties", "is \(reading.ties)") }
+    guard reading.normed <= 1 else { throw fault("normed", "is \(reading.normed), not 0 or 1") }
+    let (first, count) = (reading.vocabulary_first, reading.vocabulary_count)
+    guard (0...Int64(Int32.max)).contains(first), (0...Int64(Int32.max)).contains(count) else {
+      throw fault("vocabulary_first", "ids from \(first), \(count) of them")
+    }
+    return ReadingRequest(
+      operation: operation, tower: try string(reading.tower, "tower"), site: try string(reading.site, "site"),
+      layers: LayerRequest(first: Int(reading.layer_first), last: Int(reading.layer_last)),
+      tokens: try optionalString(reading.tokens, "tokens") ?? "all",
+      keys: try optionalString(reading.keys, "keys") ?? "all",
+      labels: try optionalString(reading.labels, "labels") ?? "", normed: reading.normed == 1, ties: ties,
+      vocabulary: count == 0 ? nil : Int(first)..<Int(first + count))
+  }
+
+  private func requireZero(_ bits: UInt32, _ field: String) throws(Fault) {
+    guard bits == 0 else { throw fault(field, "has bits that minor \(ABI.minor) does not know: \(bits)") }
+  }
+
+  private func tokens(
+    _ selector: UnsafePointer<CChar>?, _ index: UnsafePointer<Int32>?, _ count: UInt64, _ field: String
+  ) throws(Fault) -> TokenRequest {
+    let text = try optionalString(selector, field)
+    let rows = try integers(index, count, field)
+    guard text == nil || rows == nil else { throw fault(field, "is both a selector and a list") }
+    return rows.map { .rows($0) } ?? .selector(text ?? "all")
+  }
+
+  /// A dense f32 tensor of the CPU, copied; nil for NULL.
+  func tensor(_ pointer: UnsafePointer<ablate_tensor>?, _ field: String) throws(Fault) -> TensorValue? {
+    guard let tensor = pointer?.pointee else { return nil }
+    guard tensor.device_type == 1, tensor.dtype_code == 2, tensor.dtype_bits == 32, tensor.dtype_lanes == 1 else {
+      throw fault(field, "must be f32 on the CPU")
+    }
+    guard let data = tensor.data, let shape = tensor.shape, (1...8).contains(tensor.ndim) else {
+      throw fault(field, "needs data and 1 to 8 dimensions; ndim is \(tensor.ndim)")
+    }
+    var elements: Int64 = 1
+    var extents: [Int] = []
+    for d in (0..<Int(tensor.ndim)).reversed() {
+      if let strides = tensor.strides, shape[d] > 1, strides[d] != elements { throw fault(field, "is not dense") }
+      let (product, overflow) = elements.multipliedReportingOverflow(by: shape[d])
+      guard shape[d] > 0, !overflow, product <= 1 << 28 else { throw fault(field, "has extent \(shape[d]) in axis \(d)") }
+      elements = product
+      extents.insert(Int(shape[d]), at: 0)
+    }
+    guard tensor.size_bytes == UInt64(elements) * 4, tensor.byte_offset % 4 == 0 else {
+      throw fault(field, "size_bytes is \(tensor.size_bytes) for \(elements) elements of 4 bytes")
+    }
+    let start = UnsafeRawPointer(data).advanced(by: Int(tensor.byte_offset)).assumingMemoryBound(to: Float.self)
+    return TensorValue(shape: extents, values: Array(UnsafeBufferPointer(start: start, count: Int(elements))))
+  }
+}

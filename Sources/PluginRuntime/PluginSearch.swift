@@ -1,0 +1,75 @@
+import Diagnostics
+import Foundation
+
+/// Finds the folder of a plugin by the name that an experiment gives it. Nothing is loaded, and nothing is found in the
+/// current folder unless it is named with a path.
+package struct PluginSearch: Sendable {
+  /// The folder of the experiment's manifest; nil on a bare command line.
+  package var base: String?
+  /// Absolute folders of $ABLATE_PLUGIN_PATH.
+  package var folders: [String]
+  /// The path of the running executable: the bundled plugins lie in a folder `Plugins` beside or above it.
+  package var executable: String
+
+  package init(base: String?, path: String? = nil, executable: String? = nil) {
+    self.base = base
+    let listed = path ?? ProcessInfo.processInfo.environment["ABLATE_PLUGIN_PATH"] ?? ""
+    folders = listed.split(separator: ":").map(String.init).filter { $0.hasPrefix("/") }
+    self.executable = executable ?? (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+  }
+
+  /// The manifest of the plugin called `name`. With a "/" it is the path of a folder or of its plugin.json, relative to
+  /// `base`, else to the current folder. Without one it is looked for in `base`, in the folders of $ABLATE_PLUGIN_PATH in
+  /// their order, and among the bundled plugins; the first found is taken.
+  package func manifest(of name: String) throws(PluginError) -> PluginManifest {
+    if name.contains("/") { return try PluginManifest(path: manifestPath(atPath: name)) }
+    let places = (base.map { [$0] } ?? []) + folders + bundled()
+    for place in places {
+      let path = "\(place)/\(name)/\(PluginManifest.fileName)"
+      guard !name.isEmpty, !name.hasPrefix("."), isFile(path) else { continue }
+      let manifest = try PluginManifest(path: path)
+      guard manifest.id == name else {
+        throw .manifest(path: path, at: "id", problem: "is '\(manifest.id)', but its folder is '\(name)'")
+      }
+      return manifest
+    }
+    let looked = places.isEmpty ? ["no folder: none is known"] : places
+    throw .notFound(name: name, lookedIn: looked, near: nearest(to: name, in: places.flatMap(names)))
+  }
+
+  /// The names of all plugins that `manifest(of:)` would find, sorted.
+  package func available() -> [String] {
+    Set(((base.map { [$0] } ?? []) + folders + bundled()).flatMap(names)).sorted()
+  }
+
+  private func manifestPath(atPath name: String) throws(PluginError) -> String {
+    let path = name.hasPrefix("/") ? name : base.map { "\($0)/\(name)" } ?? name
+    if path.hasSuffix("/\(PluginManifest.fileName)"), isFile(path) { return path }
+    let inside = "\(path)/\(PluginManifest.fileName)"
+    guard isFile(inside) else {
+      throw .missing(path: inside, remedy: "a plugin is a folder with a plugin.json; give the path of the folder")
+    }
+    return inside
+  }
+
+  /// The folders `Plugins` at or above the executable that hold plugins; at most one is wanted, the nearest.
+  private func bundled() -> [String] {
+    var folder = executable
+    while let slash = folder.lastIndex(of: "/") {
+      folder = String(folder[..<slash])
+      let candidate = "\(folder)/Plugins"
+      if !names(in: candidate).isEmpty { return [candidate] }
+    }
+    return []
+  }
+
+  private func names(in folder: String) -> [String] {
+    let entries = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return entries.filter { isFile("\(folder)/\($0)/\(PluginManifest.fileName)") }.sorted()
+  }
+
+  private func isFile(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder.boolValue
+  }
+}

@@ -1,0 +1,199 @@
+import COneDNN
+
+/// The shape of C[b] = A[b] B[b] (+ bias): A [batch, m, k] and C [batch, m, n] dense and row-major.
+struct ProductShape: Hashable {
+  /// How B lies in memory.
+  enum Right: Hashable {
+    /// [batch, k, n], row-major.
+    case plain
+    /// [batch, n, k], row-major: a Hugging Face weight, or keys.
+    case transposed
+    /// The blocked layout that oneDNN chose for [k, n] (batch 1).
+    case packed
+  }
+  var batch = 1
+  let m: Int
+  let n: Int
+  let k: Int
+  let right: Right
+  var bias = false
+}
+
+/// One compiled oneDNN matmul. The number of rows is part of the shape: with run-time rows and packed weights oneDNN falls
+/// back to a reference kernel.
+final class Product {
+  private let primitive: dnnl_primitive_t
+  private var a = dnnl_memory_desc_t()
+  private var b = dnnl_memory_desc_t()
+  private var bias = dnnl_memory_desc_t()
+  private var c = dnnl_memory_desc_t()
+  /// oneDNN's name of the kernel, for example "brg:avx512_core".
+  let kernel: String
+
+  init(_ shape: ProductShape, on engine: dnnl_engine_t) throws(TensorError) {
+    let descriptor = try Product.describe(shape, on: engine)
+    a = descriptor.a
+    b = descriptor.b
+    bias = descriptor.bias
+    c = descriptor.c
+    defer { dnnl_primitive_desc_destroy(descriptor.primitive) }
+    var info: UnsafePointer<CChar>?
+    dnnl_primitive_desc_query(descriptor.primitive, dnnl_query_impl_info_str, 0, &info)
+    kernel = info.map { String(cString: $0) } ?? "unknown"
+    var primitive: dnnl_primitive_t?
+    try check(dnnl_primitive_create(&primitive, descriptor.primitive), "compile \(shape)")
+    guard let primitive else { throw .kernel(operation: "compile \(shape)", status: -1) }
+    self.primitive = primitive
+  }
+
+  deinit { dnnl_primitive_destroy(primitive) }
+
+  func run(_ engine: Engine, a: ConstFloats, b: ConstFloats, bias: ConstFloats?, c: Floats) throws(TensorError) {
+    var memories: [dnnl_memory_t?] = []
+    var arguments: [dnnl_exec_arg_t] = []
+    defer { memories.forEach { dnnl_memory_destroy($0) } }
+    func add(_ slot: Int32, _ desc: inout dnnl_memory_desc_t, _ data: ConstFloats) throws(TensorError) {
+      var memory: dnnl_memory_t?
+      try check(dnnl_memory_create(&memory, &desc, engine.engine, UnsafeMutablePointer(mutating: data)), "bind memory")
+      memories.append(memory)
+      arguments.append(dnnl_exec_arg_t(arg: slot, memory: memory))
+    }
+    try add(DNNL_ARG_SRC, &self.a, a)
+    try add(DNNL_ARG_WEIGHTS, &self.b, b)
+    if let bias { try add(DNNL_ARG_BIAS, &self.bias, bias) }
+    try add(DNNL_ARG_DST, &self.c, c)
+    try check(
+      dnnl_primitive_execute(primitive, engine.stream, Int32(arguments.count), arguments), "run a product")
+    try check(dnnl_stream_wait(engine.stream), "wait for a product")
+  }
+
+  struct Descriptor {
+    var primitive: dnnl_primitive_desc_t?
+    var a = dnnl_memory_desc_t()
+    var b = dnnl_memory_desc_t()
+    var bias = dnnl_memory_desc_t()
+    var c = dnnl_memory_desc_t()
+  }
+
+  /// The packed layout does not depend on m: it is the one that oneDNN chooses for 256 rows, so that one packing serves all.
+  static func packedLayout(n: Int, k: Int, on engine: dnnl_engine_t) throws(TensorError) -> dnnl_memory_desc_t {
+    var any = dnnl_memory_desc_t()
+    try check(dnnl_memory_desc_init_by_tag(&any, 2, [Int64(k), Int64(n)], dnnl_f32, dnnl_format_tag_any), "describe")
+    let shape = ProductShape(m: 256, n: n, k: k, right: .packed)
+    let descriptor = try describe(shape, weights: any, on: engine)
+    defer { dnnl_primitive_desc_destroy(descriptor.primitive) }
+    guard let chosen = dnnl_primitive_desc_query_md(descriptor.primitive, dnnl_query_weights_md, 0) else {
+      throw .kernel(operation: "choose a weight layout", status: -1)
+    }
+    return chosen.pointee
+  }
+
+  private static func describe(_ shape: ProductShape, on engine: dnnl_engine_t) throws(TensorError) -> Descriptor {
+    var b = dnnl_memory_desc_t()
+    let (batch, n, k) = (Int64(shape.batch), Int64(shape.n), Int64(shape.k))
+    switch shape.right {
+    case .packed: b = try packedLayout(n: shape.n, k: shape.k, on: engine)
+    case .plain:
+      try check(
+        dnnl_memory_desc_init_by_strides(&b, 3, [batch, k, n], dnnl_f32, [k * n, n, 1]), "describe")
+    case .transposed:
+      try check(
+        dnnl_memory_desc_init_by_strides(&b, 3, [batch, k, n], dnnl_f32, [k * n, 1, k]), "describe")
+    }
+    return try describe(shape, weights: b, on: engine)
+  }
+
+  private static func describe(
+    _ shape: ProductShape, weights: dnnl_memory_desc_t, on engine: dnnl_engine_t
+  ) throws(TensorError) -> Descriptor {
+    var d = Descriptor()
+    d.b = weights
+    let flat = shape.right == .packed
+    let (batch, m, n, k) = (Int64(shape.batch), Int64(shape.m), Int64(shape.n), Int64(shape.k))
+    func dense(_ desc: inout dnnl_memory_desc_t, _ rows: Int64, _ columns: Int64) throws(TensorError) {
+      let dims = flat ? [rows, columns] : [batch, rows, columns]
+      let tag = flat ? dnnl_ab : dnnl_abc
+      try check(dnnl_memory_desc_init_by_tag(&desc, Int32(dims.count), dims, dnnl_f32, tag), "describe")
+    }
+    try dense(&d.a, m, k)
+    try dense(&d.c, m, n)
+    try dense(&d.bias, 1, n)
+    var operation = dnnl_matmul_desc_t()
+    let status =
+      shape.bias
+      ? dnnl_matmul_desc_init(&operation, &d.a, &d.b, &d.bias, &d.c)
+      : dnnl_matmul_desc_init(&operation, &d.a, &d.b, nil, &d.c)
+    try check(status, "describe \(shape)")
+    try check(dnnl_primitive_desc_create(&d.primitive, &operation, nil, engine, nil), "plan \(shape)")
+    return d
+  }
+}
+
+extension Engine {
+  /// C[b] = A[b] B[b] for `batch` matrices: a [batch, m, k], c [batch, m, n]; b [batch, k, n], or [batch, n, k] if transposed.
+  package func multiply(
+    _ a: ConstFloats, _ b: ConstFloats, transposed: Bool, batch: Int, m: Int, n: Int, k: Int, into c: Floats
+  ) throws(TensorError) {
+    guard m > 0, n > 0 else { return }
+    let shape = ProductShape(batch: batch, m: m, n: n, k: k, right: transposed ? .transposed : .plain)
+    try product(shape).run(self, a: a, b: b, bias: nil, c: c)
+  }
+}
+
+/// y = x W^T + b with the weight packed once for oneDNN.
+package final class Linear {
+  package let inputs: Int
+  package let outputs: Int
+  private let engine: Engine
+  private let packed: FloatStorage
+  private let bias: Tensor?
+
+  /// - Parameters:
+  ///   - weight: [outputs, inputs] f32, row-major, as Hugging Face stores it. Not kept.
+  ///   - bias: [outputs], or nil.
+  package init(
+    weight: ConstFloats, outputs: Int, inputs: Int, bias: Tensor?, on engine: Engine
+  ) throws(TensorError) {
+    self.inputs = inputs
+    self.outputs = outputs
+    self.engine = engine
+    self.bias = bias
+    var layout = try Product.packedLayout(n: outputs, k: inputs, on: engine.engine)
+    packed = FloatStorage(zeros: Int(dnnl_memory_desc_get_size(&layout)) / MemoryLayout<Float>.stride)
+    var plain = dnnl_memory_desc_t()
+    try check(
+      dnnl_memory_desc_init_by_strides(&plain, 2, [Int64(inputs), Int64(outputs)], dnnl_f32, [1, Int64(inputs)]),
+      "describe a weight")
+    try reorder(from: &plain, weight, to: &layout, packed.base)
+  }
+
+  /// x [rows, inputs] -> y [rows, outputs], both dense.
+  package func callAsFunction(_ x: ConstFloats, rows: Int, into y: Floats) throws(TensorError) {
+    guard rows > 0 else { return }
+    let shape = ProductShape(m: rows, n: outputs, k: inputs, right: .packed, bias: bias != nil)
+    try engine.product(shape).run(engine, a: x, b: packed.base, bias: bias?.base, c: y)
+  }
+
+  private func reorder(
+    from source: inout dnnl_memory_desc_t, _ data: ConstFloats, to target: inout dnnl_memory_desc_t, _ into: Floats
+  ) throws(TensorError) {
+    var descriptor: dnnl_primitive_desc_t?
+    var primitive: dnnl_primitive_t?
+    var memories: [dnnl_memory_t?] = [nil, nil]
+    defer {
+      memories.forEach { dnnl_memory_destroy($0) }
+      dnnl_primitive_destroy(primitive)
+      dnnl_primitive_desc_destroy(descriptor)
+    }
+    let on = engine.engine
+    try check(dnnl_reorder_primitive_desc_create(&descriptor, &source, on, &target, on, nil), "plan the packing")
+    try check(dnnl_primitive_create(&primitive, descriptor), "compile the packing")
+    try check(dnnl_memory_create(&memories[0], &source, on, UnsafeMutablePointer(mutating: data)), "bind memory")
+    try check(dnnl_memory_create(&memories[1], &target, on, into), "bind memory")
+    let arguments = [
+      dnnl_exec_arg_t(arg: DNNL_ARG_FROM, memory: memories[0]), dnnl_exec_arg_t(arg: DNNL_ARG_TO, memory: memories[1]),
+    ]
+    try check(dnnl_primitive_execute(primitive, engine.stream, 2, arguments), "pack a weight")
+    try check(dnnl_stream_wait(engine.stream), "pack a weight")
+  }
+}

@@ -1,0 +1,51 @@
+import CKernels
+
+package typealias Floats = UnsafeMutablePointer<Float>
+package typealias ConstFloats = UnsafePointer<Float>
+
+/// Dense f32 memory, 64-byte aligned, owned. `Tensor` gives it a shape.
+///
+/// Not synchronised: written by the engine thread only, shared read-only once filled.
+package final class FloatStorage: @unchecked Sendable {
+  package let base: Floats
+  package let count: Int
+
+  /// `count` zeros.
+  package init(zeros count: Int) {
+    let bytes = max(count, 1) * MemoryLayout<Float>.stride
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+    raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    base = raw.assumingMemoryBound(to: Float.self)
+    self.count = count
+  }
+
+  deinit { UnsafeMutableRawPointer(base).deallocate() }
+}
+
+/// A dense f32 tensor with value-like use: shape beside shared storage. Copying shares the storage.
+package struct Tensor: Sendable {
+  package let shape: [Int]
+  package let storage: FloatStorage
+
+  package var base: Floats { storage.base }
+  package var count: Int { storage.count }
+
+  package init(zeros shape: [Int]) {
+    self.shape = shape
+    storage = FloatStorage(zeros: shape.reduce(1, *))
+  }
+
+  package init(_ values: [Float], shape: [Int]) {
+    self.init(zeros: shape)
+    base.update(from: values, count: min(values.count, count))
+  }
+
+  package var values: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+  package func reshaped(_ shape: [Int]) -> Tensor { Tensor(shape: shape, storage: storage) }
+
+  private init(shape: [Int], storage: FloatStorage) {
+    self.shape = shape
+    self.storage = storage
+  }
+}

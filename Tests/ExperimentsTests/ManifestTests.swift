@@ -1,0 +1,165 @@
+import Foundation
+import Testing
+
+import Experiments
+
+@Suite struct ManifestTests {
+  private let minimal = """
+    ablate: 1
+    name: a
+    models: [m]
+    dataset: { path: d }
+    conditions: { clean: [] }
+    readings: [accuracy]
+    """
+
+  private func load(_ yaml: String) throws -> Manifest { try Manifest(yaml: yaml, file: "here/x.yaml") }
+
+  /// The description of the error that `yaml` gives.
+  private func refusal(_ yaml: String) -> String {
+    do {
+      _ = try load(yaml)
+      return "accepted"
+    } catch { return "\(error)" }
+  }
+
+  @Test func `defaults are filled in and paths start at the manifest's folder`() throws {
+    let manifest = try load(minimal)
+    #expect(manifest.seed == 0 && manifest.maxNewTokens == 16 && manifest.maskRule == .coverage(0.5))
+    #expect(manifest.dataset == DatasetReference(path: "here/d", limit: nil, offset: 0))
+    #expect(manifest.models == [ModelReference(name: "m", location: .bundled("m"))])
+    let folders = try load(minimal.replacingOccurrences(of: "[m]", with: "[../big/llava/, /abs/other]"))
+    #expect(folders.models.map(\.name) == ["llava", "other"])
+    #expect(folders.models.map(\.location) == [.folder("here/../big/llava"), .folder("/abs/other")])
+  }
+
+  @Test func `parameters keep their types`() throws {
+    let manifest = try load(
+      minimal + """
+
+        probes:
+          p:
+            plugin: x
+            with: { a: true, b: 3, c: -1.5e-3, d: word, e: "3", f: [1, 2.5, "on"], g: 0:3, h: on, i: 0x1F, j: 1_000 }
+        """)
+    let values = manifest.probes[0].use.parameters.map(\.value)
+    #expect(
+      values == [
+        .bool(true), .int(3), .double(-0.0015), .string("word"), .string("3"),
+        .list([.int(1), .double(2.5), .string("on")]), .string("0:3"), .string("on"), .string("0x1F"), .string("1_000"),
+      ])
+  }
+
+  @Test func `an edit is read with its defaults`() throws {
+    let manifest = try load(
+      minimal.replacingOccurrences(
+        of: "{ clean: [] }",
+        with: """
+
+            clean: []
+            cut: [{ edit: { op: drop, tower: text, layers: 0:3, queries: image, keys: image, keep_self: true } }]
+            steer: [{ edit: { op: add, tower: vision, site: resid_post, layers: 2, vector: [1, 0.5] } }]
+          """))
+    guard case .edit(let cut) = manifest.conditions[1].steps[0], case .edit(let steer) = manifest.conditions[2].steps[0]
+    else {
+      Issue.record("not edits")
+      return
+    }
+    #expect(cut.operation == .drop && cut.tower == .text && cut.layers == "0:3" && cut.heads == nil && cut.keepSelf)
+    #expect(cut.queries == "image" && cut.onEmpty == .error)
+    #expect(cut.place == "here/x.yaml:7:17")
+    #expect(steer.layers == "2" && steer.value == 1 && steer.vector == [1, 0.5] && steer.tokens == "all")
+  }
+
+  @Test func `every refusal says file, line and column`() {
+    let cases: [(String, String)] = [
+      (minimal + "\nreading: [kl]", "here/x.yaml:7:1: unknown key 'reading' (did you mean 'readings'?)"),
+      (minimal + "\nseed: 1\nseed: 2", "here/x.yaml:7:1: the key 'seed' is given twice"),
+      (minimal + "\nseed: many", "here/x.yaml:7:7: 'seed' is not a whole number (at least 0)"),
+      (
+        minimal.replacingOccurrences(of: "ablate: 1", with: "ablate: 2"),
+        "here/x.yaml:1:9: this program reads manifests of version 1 (write 'ablate: 1')"
+      ),
+      (minimal.replacingOccurrences(of: "name: a\n", with: ""), "here/x.yaml:1:1: the manifest lacks the key 'name'"),
+      (
+        minimal.replacingOccurrences(of: "name: a", with: "name: a/b"),
+        "here/x.yaml:2:7: 'name' cannot be 'a/b' (letters, digits, '_', '-' and '.', not starting with '.')"
+      ),
+      (
+        minimal.replacingOccurrences(of: "[m]", with: "[m, x/m]"),
+        "here/x.yaml:3:13: two models are called 'm' (rows could not be told apart)"
+      ),
+      (
+        minimal.replacingOccurrences(of: "{ path: d }", with: "{ path: d, limit: 0 }"),
+        "here/x.yaml:4:28: 'dataset.limit' is not a whole number (at least 1)"
+      ),
+      (
+        minimal.replacingOccurrences(of: "clean: []", with: "clean: [{ plugn: x }]"),
+        "here/x.yaml:5:25: unknown key 'plugn' in 'conditions.clean[0]' (did you mean 'plugin'?)"
+      ),
+      (
+        minimal.replacingOccurrences(of: "clean: []", with: "clean: [{ plugin: x, edit: {} }]"),
+        "here/x.yaml:5:23: a step is either a plugin or an edit, not both (make two steps of it)"
+      ),
+      (
+        minimal.replacingOccurrences(of: "[accuracy]", with: "[acuracy]"),
+        "here/x.yaml:6:12: 'readings[0]' cannot be 'acuracy' (did you mean 'accuracy'?)"
+      ),
+      (
+        minimal + "\ngenerate: { max_new_tokens: 0 }",
+        "here/x.yaml:7:11: 'accuracy' needs generated tokens (max_new_tokens of at least 1)"
+      ),
+      ("- a", "here/x.yaml:1:1: the manifest is not a mapping (name: value)"),
+      ("", "here/x.yaml: the manifest is empty"),
+      ("a: [", "here/x.yaml:2:1: not YAML: did not find expected node content"),
+    ]
+    for (yaml, expected) in cases { #expect(refusal(yaml) == expected) }
+  }
+
+  @Test func `an analysis may only name what the manifest has`() {
+    let text = manifestText()
+    let bad = text.replacingOccurrences(of: "both_cut: both_cut", with: "both_cut: both_cuts")
+    #expect(refusal(bad).hasSuffix("cannot be 'both_cuts' (did you mean 'both_cut'?)"))
+    let twice = text.replacingOccurrences(of: "both_cut: both_cut", with: "both_cut: text_cut")
+    #expect(refusal(twice).hasSuffix("the four cells need four different conditions"))
+    #expect(refusal(text.replacingOccurrences(of: "probe: lens", with: "probe: lense")).contains("did you mean 'lens'"))
+  }
+
+  @Test func `text without end, deep nesting and alias bombs are refused or harmless`() {
+    #expect(refusal(String(repeating: "[", count: 100_000)).contains("not YAML"))
+    #expect(refusal(String(repeating: "- ", count: 100_000)).contains("not YAML"))
+    #expect(refusal("a: &a [1]\nb: *c").contains("here/x.yaml"))
+    #expect(refusal("name: \"\u{1}\"").contains("here/x.yaml"))
+  }
+
+  @Test func `the resolved manifest is a manifest and loads to the same value`() throws {
+    let folder = try TemporaryFolder()
+    let first = try Manifest(yaml: manifestText(), file: folder.file("tiny.yaml"))
+    let again = try Manifest(yaml: first.resolved.pretty, file: "/elsewhere/resolved.json")
+    #expect(first == again)
+    #expect(first.resolved == again.resolved)
+    #expect(try JSON(parsing: first.resolved.compact) == first.resolved)
+  }
+
+  @Test func `differences between manifests are said in words`() throws {
+    let first = try load(minimal)
+    let second = try load(
+      minimal.replacingOccurrences(of: "clean: []", with: "clean: [], x: [{ plugin: p }]") + "\nseed: 4")
+    #expect(
+      second.differences(from: first.resolved) == [
+        "'seed' was 0 and is 4", "'conditions.x' was absent and is [{\"plugin\":\"p\"}]",
+      ])
+    #expect(first.differences(from: first.resolved) == [])
+  }
+
+  @Test func `a manifest that is missing or not text is refused with its own exit code`() throws {
+    #expect { try Manifest(contentsOf: "/nowhere/m.yaml") } throws: { error in
+      (error as? ExperimentError)?.diagnosis.exit == .missingInput
+    }
+    let folder = try TemporaryFolder()
+    try Data([0xff, 0xfe, 0x00]).write(to: URL(fileURLWithPath: folder.file("m.yaml")))
+    #expect { try Manifest(contentsOf: folder.file("m.yaml")) } throws: { error in
+      (error as? ExperimentError)?.diagnosis.exit == .badData
+    }
+  }
+}

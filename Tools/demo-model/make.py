@@ -1,0 +1,75 @@
+"""One entry: trains, exports, gates and writes the demo pair, the dataset and the reference answers. Resumes where it stopped."""
+import argparse
+from importlib.metadata import version
+from pathlib import Path
+
+import align
+import dataset
+import decoder
+import export
+import gate
+import reference_answers
+import text
+import training
+import vision
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+ROLES = {
+    "compensating": "The positive control: its decoder restores ambiguous visual tokens from their surroundings, so that cutting the "
+                    "vision tower's patch attention costs much less while the decoder's image-to-image attention is intact.",
+    "control": "The negative control: its decoder was trained in the same way on uncorrupted words, has no use for the surroundings "
+               "of a visual token, and cannot make up for a cut vision tower."}
+
+
+def card(work, variant, seed, parameters, result=None):
+    """README.md of a checkpoint."""
+    took = training.minutes(work)
+    c, low, high = result["contrast"]["blind"]["C"] if result else (float("nan"),) * 3
+    return (HERE / "cards" / "model.md").read_text().format(
+        variant=variant, role=ROLES[variant], seed=seed, parameters=f"{parameters:,}", vocabulary=len(text.VOCABULARY), prompt=text.PROMPT,
+        scenes=training.SCENES, scene_seed=training.SCENE_SEED, images=align.IMAGES, turns=decoder.TURNS, short=decoder.SHORT_DOCUMENTS,
+        vision_background=vision.BACKGROUND_WEIGHT, background=decoder.BACKGROUND_WEIGHT, in_place=decoder.IN_PLACE_WEIGHT,
+        short_weight=decoder.SHORT_WEIGHT, align=align.IN_PLACE_WEIGHT, vision_steps=training.VISION_STEPS,
+        decoder_steps=training.DECODER_STEPS, projector_steps=training.PROJECTOR_STEPS, vision_minutes=took["vision"],
+        decoder_minutes=took[f"decoder-{variant}-{seed}"], projector_minutes=took[f"projector-{variant}-{seed}"],
+        torch=version("torch").split("+")[0], transformers=version("transformers"),
+        accuracy=result["accuracy"]["V+ T+"] if result else float("nan"), c=c, low=low, high=high)
+
+
+def make_seed(work, seed, data, checkpoints):
+    """Trains, exports and gates the pair of one seed into `checkpoints`; True if the gate is passed."""
+    _, tower, _ = training.shared(work)
+    pair = training.pair(work, seed)
+    folders = {variant: checkpoints / f"demo-{variant}" for variant in pair}
+    size = sum(t.numel() for t in export.tensors(tower, *reversed(pair["control"])).values())
+    for variant, (language, projector) in pair.items():
+        export.write(folders[variant], tower, projector, language, "")
+    passed, examined = gate.run(seed, folders, data)
+    for variant, folder in folders.items():
+        (folder / "README.md").write_text(card(work, variant, seed, size, examined[variant]))
+    print((gate.RESULTS / f"seed-{seed}.md").read_text(), flush=True)
+    return passed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="the first one is shipped")
+    parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "ablate-demo-model", help="where stages are kept")
+    options = parser.parse_args()
+    training.one_thread()
+    data = ROOT / "data" / "parts"
+    dataset.write(data)
+    for seed in options.seeds:
+        shipped = seed == options.seeds[0]
+        checkpoints = ROOT / "checkpoints" if shipped else options.work / f"seed-{seed}"
+        passed = make_seed(options.work, seed, data, checkpoints)
+        if shipped and not passed:
+            raise SystemExit(f"seed {seed} does not pass the gate: see {gate.RESULTS}")
+        if shipped:
+            names = [f"demo-{variant}" for variant in training.VARIANTS]
+            reference_answers.write({name: checkpoints / name for name in names}, data, reference_answers.OUTPUT)
+    gate.summarise()
+
+
+if __name__ == "__main__":
+    main()
