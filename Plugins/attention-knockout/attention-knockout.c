@@ -16,7 +16,7 @@ static const char *const empties[] = {"error", "self", "zero"}, *const modes[] =
 static const ablate_param params[] = {
     PARAM(.id = "tower", .type = ABLATE_T_STR, .def_str = "vision", .choices = towers, .n_choices = 2),
     PARAM(.id = "layers", .type = ABLATE_T_SELECTOR, .def_str = "all"),
-    PARAM(.id = "heads", .type = ABLATE_T_I64V),
+    PARAM(.id = "heads", .type = ABLATE_T_I64V, .max = 511),
     PARAM(.id = "queries", .type = ABLATE_T_SELECTOR),
     PARAM(.id = "keys", .type = ABLATE_T_SELECTOR),
     PARAM(.id = "keep_self", .type = ABLATE_T_BOOL, .def_int = 1),
@@ -39,9 +39,9 @@ static const ablate_value *find(const ablate_value *values, uint64_t n, const ch
   return NULL; /* not given, and without a default */
 }
 
-/* "all" or "4-11,-1": inclusive ranges, negative from the end. How many; 0 = bad text. */
-static int parse_layers(const char *text, int32_t ranges[][2]) {
-  if (!strcmp(text, "all")) return ranges[0][0] = 0, ranges[0][1] = -1, 1;
+/* "all" (0 to `last`) or "4-11,-1": inclusive ranges, negative from the end. How many; 0 = bad text. */
+static int parse_layers(const char *text, int32_t last, int32_t ranges[][2]) {
+  if (!strcmp(text, "all")) return ranges[0][0] = 0, ranges[0][1] = last, 1;
   for (int n = 0; n < MAX_RANGES; text++) {
     char *end;
     ranges[n][0] = ranges[n][1] = (int32_t)strtol(text, &end, 10);
@@ -54,22 +54,24 @@ static int parse_layers(const char *text, int32_t ranges[][2]) {
   return 0;
 }
 
+static void *fail(ablate_error *error, const char *why) {
+  error->code = ABLATE_E_INVALID;
+  return snprintf(error->message, error->capacity, "%s", why), NULL;
+}
+
 static void *create(const ablate_host *host, const ablate_model *model, const ablate_value *values, uint64_t n,
                     ablate_error *error) {
-  (void)host, (void)model;
 #define TEXT(id) (find(values, n, id)->s)
   int vision = !strcmp(TEXT("tower"), "vision"), blind = !strcmp(TEXT("cls"), "blind");
-  int isolated = !strcmp(TEXT("cls"), "isolated"), self_if_empty = !strcmp(TEXT("on_empty"), "self");
+  int isolated = !strcmp(TEXT("cls"), "isolated"), last = (vision ? model->vision_layers : model->text_layers) - 1;
   const ablate_value *heads = find(values, n, "heads"), *queries = find(values, n, "queries");
   const ablate_value *keys = find(values, n, "keys");
-  int32_t ranges[MAX_RANGES][2], n_ranges = parse_layers(TEXT("layers"), ranges);
+  int32_t ranges[MAX_RANGES][2], n_ranges = parse_layers(TEXT("layers"), last, ranges);
   uint64_t n_heads = heads ? heads->n : 0;
-  knockout *self = n_ranges && n_heads <= MAX_HEADS ? calloc(1, sizeof *self) : NULL;
-  if (!self) {
-    error->code = n_ranges ? ABLATE_E_MEMORY : ABLATE_E_INVALID;
-    snprintf(error->message, error->capacity, "layers: write all, or ranges such as 4-11,-1");
-    return NULL;
-  }
+  if (!n_ranges) return fail(error, "layers: write all, or ranges such as 4-11,-1");
+  if (n_heads > MAX_HEADS) return fail(error, "heads: name at most 512");
+  knockout *self = calloc(1, sizeof *self);
+  if (!self) return fail(error, "no memory");
   for (uint64_t i = 0; i < n_heads; i++) self->heads[i] = (int32_t)heads->iv[i];
   snprintf(self->queries, sizeof self->queries, "%s", queries ? queries->s : vision ? "patches" : "image");
   snprintf(self->keys, sizeof self->keys, "%s", keys ? keys->s : vision ? "patches" : "image");
@@ -82,13 +84,13 @@ static void *create(const ablate_host *host, const ablate_model *model, const ab
           .layer_first = ranges[r][0], .layer_last = ranges[r][1],
           .heads = n_heads ? self->heads : NULL, .n_heads = n_heads, .queries = edges[e][0], .keys = edges[e][1],
           .keep_self = e > 0 || find(values, n, "keep_self")->i, /* CLS always keeps itself */
-          .on_empty = self_if_empty ? ABLATE_EMPTY_SELF
-                      : strcmp(TEXT("on_empty"), "zero") ? ABLATE_EMPTY_ERROR : ABLATE_EMPTY_ZERO};
+          .on_empty = !strcmp(TEXT("on_empty"), "self")   ? ABLATE_EMPTY_SELF
+                      : !strcmp(TEXT("on_empty"), "zero") ? ABLATE_EMPTY_ZERO
+                                                          : ABLATE_EMPTY_ERROR};
   return self;
 }
 
 static ablate_status plan(void *self, const ablate_item *item, ablate_plan *out, ablate_error *error) {
-  (void)item, (void)error;
   out->edits = ((knockout *)self)->edits;
   out->n_edits = ((knockout *)self)->n;
   return ABLATE_OK;
@@ -100,7 +102,6 @@ static const ablate_plugin plugin = {.struct_size = sizeof(ablate_plugin), .kind
 static const ablate_plugin *const plugins[] = {&plugin};
 
 const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
-  (void)host_minor, (void)error;
   static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
   return &library;
 }

@@ -1,12 +1,13 @@
 /* identity: asks for every hook point, is called at each, and changes nothing.
  *
- * With it the promise that hooking alone never changes a bit becomes a test; the receipt's visits show that it was there. */
+ * With it the promise that hooking alone never changes a bit becomes a test; the receipt shows that it was there. */
 #include "ablate_plugin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { VISION, PROJECTOR, TEXT };
 static const char *const table[][20] = {
     {"vision", "embed", "resid_pre", "q", "k", "v", "attn_scores", "pattern", "z", "attn_out", "resid_mid", "mlp_pre",
      "mlp_post", "mlp_out", "resid_post"},
@@ -20,8 +21,7 @@ static const char *const towers[] = {"all", "vision", "projector", "text"};
 static const ablate_param params[] = {
     PARAM(.id = "tower", .type = ABLATE_T_STR, .def_str = "all", .choices = towers, .n_choices = 4),
     PARAM(.id = "sites", .type = ABLATE_T_STRV),
-    PARAM(.id = "first_layer", .type = ABLATE_T_I64, .min = -999, .max = 999),
-    PARAM(.id = "last_layer", .type = ABLATE_T_I64, .min = -999, .max = 999, .def_int = -1),
+    PARAM(.id = "layers", .type = ABLATE_T_SELECTOR, .def_str = "all"),
     PARAM(.id = "tokens", .type = ABLATE_T_SELECTOR, .def_str = "all"),
 };
 
@@ -45,12 +45,19 @@ static int wanted(const ablate_value *sites, const char *site) {
 
 static void *create(const ablate_host *host, const ablate_model *model, const ablate_value *values, uint64_t n,
                     ablate_error *error) {
-  (void)host, (void)model;
-  const char *tower = find(values, n, "tower")->s;
+  const char *tower = find(values, n, "tower")->s, *layers = find(values, n, "layers")->s;
   const ablate_value *sites = find(values, n, "sites");
   identity *self = calloc(1, sizeof *self);
   if (!self) return error->code = ABLATE_E_MEMORY, NULL;
   snprintf(self->tokens, sizeof self->tokens, "%s", find(values, n, "tokens")->s);
+  /* One inclusive range is enough for a control: "all", "3" or "4-11", negative from the end. */
+  int first = 0, last = 0, end = 0, both = 0, all = !strcmp(layers, "all");
+  int found = sscanf(layers, "%d%n-%d%n", &first, &end, &last, &both);
+  if (!all && (found < 1 || layers[found == 2 ? both : end])) {
+    error->code = ABLATE_E_INVALID;
+    snprintf(error->message, error->capacity, "layers: write all, or one of 3, 4-11, -1");
+    return free(self), NULL;
+  }
   for (int t = 0; t < 3; t++)
     for (int s = 1; s < 20 && table[t][s]; s++) {
       if ((strcmp(tower, "all") && strcmp(tower, table[t][0])) || !wanted(sites, table[t][s])) continue;
@@ -58,8 +65,10 @@ static void *create(const ablate_host *host, const ablate_model *model, const ab
                                                   .access = ABLATE_READ | ABLATE_WRITE,
                                                   .tower = table[t][0],
                                                   .site = table[t][s],
-                                                  .layer_first = (int32_t)find(values, n, "first_layer")->i,
-                                                  .layer_last = (int32_t)find(values, n, "last_layer")->i,
+                                                  .layer_first = first,
+                                                  .layer_last = !all         ? (found == 2 ? last : first)
+                                                                : t == VISION ? model->vision_layers - 1
+                                                                              : model->text_layers - 1,
                                                   .tokens = self->tokens};
     }
   if (self->n) return self;
@@ -69,25 +78,22 @@ static void *create(const ablate_host *host, const ablate_model *model, const ab
 }
 
 static ablate_status plan(void *self, const ablate_item *item, ablate_plan *out, ablate_error *error) {
-  (void)item, (void)error;
   out->accesses = ((identity *)self)->accesses;
   out->n_accesses = ((identity *)self)->n;
   return ABLATE_OK;
 }
 
 static ablate_status on_event(void *self, const ablate_event *event, ablate_error *error) {
-  (void)self, (void)event, (void)error;
   return ABLATE_OK;
 }
 
 static const ablate_plugin plugin = {.struct_size = sizeof(ablate_plugin), .kind = ABLATE_INTERVENTION,
                                      .id = "identity", .version = "1.0.0", .determinism = 2,
-                                     .flags = ABLATE_EXPECTS_NO_CHANGE, .params = params, .n_params = 5,
+                                     .flags = ABLATE_EXPECTS_NO_CHANGE, .params = params, .n_params = 4,
                                      .create = create, .destroy = free, .plan = plan, .on_event = on_event};
 static const ablate_plugin *const plugins[] = {&plugin};
 
 const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
-  (void)host_minor, (void)error;
   static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
   return &library;
 }

@@ -1,7 +1,8 @@
-// logit-lens: reads the residual stream through the unembedding, layer by layer, at the patches of each part of an item.
+// logit-lens: reads the residual stream through the unembedding, layer by layer, at the patches of each part of an
+// item.
 //
-// For every label field "part/..." it asks for the rank, logit and log-probability of that label at the rows of the mask
-// of the same name. The host answers within the pass; this file only asks, and gives the answers their names.
+// For every label field "part/..." it asks for the rank, logit and log-probability of that label at the rows of the
+// mask of the same name. The host answers within the pass; this file only asks, and gives the answers their names.
 import Glibc
 import PluginABI
 
@@ -16,7 +17,9 @@ final class Lent {
     blocks.append(block)
     return block
   }
-  func text(_ text: String) -> UnsafePointer<CChar> { UnsafePointer(array(text.utf8.map { CChar(bitPattern: $0) } + [0])) }
+  func text(_ text: String) -> UnsafePointer<CChar> {
+    UnsafePointer(array(text.utf8.map { CChar(bitPattern: $0) } + [0]))
+  }
 }
 
 /// Elements of an array of the header's structs, in steps of the writer's struct_size.
@@ -36,7 +39,7 @@ final class LogitLens {
   var lent = Lent()
 
   /// nil where the layers cannot be read: "all", or inclusive ranges such as "4-11,-1".
-  init?(_ host: UnsafePointer<ablate_host>, _ values: [ablate_value]) {
+  init?(_ host: UnsafePointer<ablate_host>, lastLayer: Int32, _ values: [ablate_value]) {
     self.host = host
     reading.struct_size = UInt32(MemoryLayout<ablate_reading>.size)
     reading.op = ABLATE_READ_LENS
@@ -45,7 +48,7 @@ final class LogitLens {
       switch String(cString: value.id) {
       case "sites" where value.n > 0: sites = (0..<Int(value.n)).map { String(cString: value.sv[$0]!) }
       case "layers":
-        for part in text == "all" ? ["0--1"] : text.split(separator: ",") {
+        for part in text == "all" ? ["0-\(lastLayer)"] : text.split(separator: ",", omittingEmptySubsequences: false) {
           let dash = part.dropFirst().firstIndex(of: "-") ?? part.endIndex
           guard let first = Int32(part[..<dash]) else { return nil }
           guard let last = dash == part.endIndex ? first : Int32(part[dash...].dropFirst()) else { return nil }
@@ -62,7 +65,9 @@ final class LogitLens {
     }
   }
 
-  func labels(_ item: ablate_item) -> [String] { elements(item.labels, item.n_labels).map { String(cString: $0.field) } }
+  func labels(_ item: ablate_item) -> [String] {
+    elements(item.labels, item.n_labels).map { String(cString: $0.field) }
+  }
 
   func questions(_ item: ablate_item) -> [Question] {
     var fields: [String] = []
@@ -85,7 +90,8 @@ final class LogitLens {
       var asked = reading
       (asked.tower, asked.site) = (lent.text(question.tower), lent.text(question.site))
       (asked.layer_first, asked.layer_last) = (question.first, question.last)
-      (asked.tokens, asked.labels) = (lent.text(tokens ?? "mask:" + question.field), lent.text(question.field))
+      let rows = tokens.flatMap { $0 == "mask:" + field ? nil : $0 } ?? "mask:" + question.field
+      (asked.tokens, asked.labels) = (lent.text(rows), lent.text(question.field))
       return asked
     }
   }
@@ -102,9 +108,12 @@ final class LogitLens {
       let offsets = all.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.utf8.count)) }
       return column(name, ABLATE_T_STR, memory.array(all.flatMap { Array($0.utf8) }), memory.array(offsets))
     }
-    func column(_ name: String, _ type: UInt32, _ data: UnsafeRawPointer?, _ offsets: UnsafePointer<Int32>?) -> ablate_column {
+    func column(_ name: String, _ type: UInt32, _ data: UnsafeRawPointer?, _ offsets: UnsafePointer<Int32>?)
+      -> ablate_column
+    {
       let size = UInt32(MemoryLayout<ablate_column>.size)
-      return ablate_column(struct_size: size, type: type, name: memory.text(name), data: data, offsets: offsets, valid: nil)
+      return ablate_column(
+        struct_size: size, type: type, name: memory.text(name), data: data, offsets: offsets, valid: nil)
     }
     let sites = integers("reading").map { known.questions[Int($0)] }.map { "\($0.tower).\($0.site)" }
     let labels = integers("label").map { known.labels[Int($0)] }
@@ -119,7 +128,9 @@ func lens(_ me: UnsafeMutableRawPointer?) -> LogitLens { Unmanaged.fromOpaque(me
 
 nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
   let memory = Unmanaged.passRetained(Lent()).takeUnretainedValue()  // static data: never freed
-  func param(_ id: String, _ type: UInt32, _ text: String? = nil, choices: [String] = [], on: Bool = false) -> ablate_param {
+  func param(_ id: String, _ type: UInt32, _ text: String? = nil, choices: [String] = [], on: Bool = false)
+    -> ablate_param
+  {
     var param = ablate_param()
     (param.struct_size, param.type, param.id) = (UInt32(MemoryLayout<ablate_param>.size), type, memory.text(id))
     (param.def_str, param.def_int, param.n_choices) = (text.map { memory.text($0) }, on ? 1 : 0, UInt64(choices.count))
@@ -132,15 +143,16 @@ nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
   let params =
     [
       param("sites", ABLATE_T_STRV, choices: sites), param("layers", ABLATE_T_SELECTOR, "all"),
-      param("tokens", ABLATE_T_SELECTOR), param("labels", ABLATE_T_STR, "part"), param("normed", ABLATE_T_BOOL, on: true),
+      param("tokens", ABLATE_T_SELECTOR), param("labels", ABLATE_T_STR, "part"),
+      param("normed", ABLATE_T_BOOL, on: true),
       param("ties", ABLATE_T_STR, "mean", choices: ["mean", "best"]),
     ] + vocabulary
   var plugin = ablate_plugin()
   (plugin.struct_size, plugin.kind) = (UInt32(MemoryLayout<ablate_plugin>.size), ABLATE_PROBE)
   (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("1.0.0"), 2)
   (plugin.params, plugin.n_params) = (UnsafePointer(memory.array(params)), UInt64(params.count))
-  plugin.create = { host, _, values, n, error in
-    guard let made = LogitLens(host!, elements(values, n)) else {
+  plugin.create = { host, model, values, n, error in
+    guard let made = LogitLens(host!, lastLayer: model!.pointee.text_layers - 1, elements(values, n)) else {
       strncpy(error!.pointee.message, "layers: write all, or ranges such as 4-11,-1", Int(error!.pointee.capacity))
       error!.pointee.code = ABLATE_E_INVALID
       return nil
@@ -152,7 +164,9 @@ nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
     out!.pointee.flags = ABLATE_PLAN_PER_ITEM
     guard let item else { return ABLATE_OK }
     let readings = lens(me).plan(item.pointee)
-    (out!.pointee.readings, out!.pointee.n_readings) = (UnsafePointer(lens(me).lent.array(readings)), UInt64(readings.count))
+    (out!.pointee.readings, out!.pointee.n_readings) = (
+      UnsafePointer(lens(me).lent.array(readings)), UInt64(readings.count)
+    )
     return ABLATE_OK
   }
   plugin.begin_lane = { me, lane, item, _ in
@@ -161,14 +175,18 @@ nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
   }
   plugin.end_lane = { me, lane, columns, n, rows, _ in lens(me).answer(lane, elements(columns, n), rows) }
   let plugins = memory.array([Optional(UnsafePointer(memory.array([plugin])))])
-  return UnsafePointer(memory.array([
-    ablate_library(
-      struct_size: UInt32(MemoryLayout<ablate_library>.size), abi_major: ABLATE_ABI_MAJOR, abi_minor: ABLATE_ABI_MINOR,
-      pointer_bits: 64, plugins: plugins, n_plugins: 1)
-  ]))
+  return UnsafePointer(
+    memory.array([
+      ablate_library(
+        struct_size: UInt32(MemoryLayout<ablate_library>.size), abi_major: ABLATE_ABI_MAJOR,
+        abi_minor: ABLATE_ABI_MINOR,
+        pointer_bits: 64, plugins: plugins, n_plugins: 1)
+    ]))
 }()
 
+// The name is the header's, and the compiler holds the type against it.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation
-public func ablate_plugin_entry_v0(_ minor: UInt32, _ error: UnsafeMutablePointer<ablate_error>?)
-  -> UnsafePointer<ablate_library>?
-{ library }
+public func ablate_plugin_entry_v0(
+  _ hostMinor: UInt32, _ error: UnsafeMutablePointer<ablate_error>?
+) -> UnsafePointer<ablate_library>? { library }

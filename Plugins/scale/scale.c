@@ -1,5 +1,5 @@
-/* scale: an ordinary C function, as it may stand in any library. It includes nothing of Ablate: plugin.json says its type
- * and where its arguments come from, and libffi calls it. 0 means success. */
+/* scale: an ordinary C function, as it may stand in any library. It includes nothing of Ablate: plugin.json says its
+ * type and where its arguments come from, and libffi calls it. 0 means success. */
 #include <math.h>
 #include <stdint.h>
 

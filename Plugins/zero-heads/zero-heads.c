@@ -10,7 +10,7 @@ static const char *const towers[] = {"vision", "text"};
 static const ablate_param params[] = {
     PARAM(.id = "tower", .type = ABLATE_T_STR, .def_str = "text", .choices = towers, .n_choices = 2),
     PARAM(.id = "layers", .type = ABLATE_T_SELECTOR, .def_str = "all"),
-    PARAM(.id = "heads", .type = ABLATE_T_I64V, .flags = ABLATE_PARAM_REQUIRED),
+    PARAM(.id = "heads", .type = ABLATE_T_I64V, .max = 511, .flags = ABLATE_PARAM_REQUIRED),
     PARAM(.id = "tokens", .type = ABLATE_T_SELECTOR, .def_str = "all"),
 };
 
@@ -28,9 +28,9 @@ static const ablate_value *find(const ablate_value *values, uint64_t n, const ch
   return NULL; /* not given, and without a default */
 }
 
-/* "all" or "4-11,-1": inclusive ranges, negative from the end. How many; 0 = bad text. */
-static uint64_t parse_layers(const char *text, int32_t ranges[][2]) {
-  if (!strcmp(text, "all")) return ranges[0][0] = 0, ranges[0][1] = -1, 1;
+/* "all" (0 to `last`) or "4-11,-1": inclusive ranges, negative from the end. How many; 0 = bad text. */
+static uint64_t parse_layers(const char *text, int32_t last, int32_t ranges[][2]) {
+  if (!strcmp(text, "all")) return ranges[0][0] = 0, ranges[0][1] = last, 1;
   for (uint64_t n = 0; n < MAX_RANGES; text++) {
     char *end;
     ranges[n][0] = ranges[n][1] = (int32_t)strtol(text, &end, 10);
@@ -51,26 +51,24 @@ static void *fail(zero_heads *self, ablate_error *error, const char *why) {
 
 static void *create(const ablate_host *host, const ablate_model *model, const ablate_value *values, uint64_t n,
                     ablate_error *error) {
-  (void)host, (void)model;
   zero_heads *self = calloc(1, sizeof *self);
   if (!self) return error->code = ABLATE_E_MEMORY, NULL;
   const ablate_value *heads = find(values, n, "heads");
   if (heads->n == 0 || heads->n > MAX_HEADS) return fail(self, error, "heads: name 1 to 512 of them");
   for (uint64_t i = 0; i < heads->n; i++) self->heads[i] = (int32_t)heads->iv[i];
-  int32_t ranges[MAX_RANGES][2];
-  self->n = parse_layers(find(values, n, "layers")->s, ranges);
+  int32_t ranges[MAX_RANGES][2], text = !strcmp(find(values, n, "tower")->s, "text");
+  self->n = parse_layers(find(values, n, "layers")->s, (text ? model->text_layers : model->vision_layers) - 1, ranges);
   if (self->n == 0) return fail(self, error, "layers: write all, or ranges such as 4-11,-1");
   snprintf(self->tokens, sizeof self->tokens, "%s", find(values, n, "tokens")->s);
   for (uint64_t i = 0; i < self->n; i++)
     self->accesses[i] = (ablate_access){.struct_size = sizeof(ablate_access), .access = ABLATE_WRITE,
-                                        .tower = !strcmp(find(values, n, "tower")->s, "text") ? "text" : "vision",
-                                        .site = "z", .layer_first = ranges[i][0], .layer_last = ranges[i][1],
+                                        .tower = text ? "text" : "vision", .site = "z",
+                                        .layer_first = ranges[i][0], .layer_last = ranges[i][1],
                                         .heads = self->heads, .n_heads = heads->n, .tokens = self->tokens};
   return self;
 }
 
 static ablate_status plan(void *self, const ablate_item *item, ablate_plan *out, ablate_error *error) {
-  (void)item, (void)error;
   out->accesses = ((zero_heads *)self)->accesses;
   out->n_accesses = ((zero_heads *)self)->n;
   return ABLATE_OK;
@@ -78,7 +76,6 @@ static ablate_status plan(void *self, const ablate_item *item, ablate_plan *out,
 
 /* The views hold the chosen rows and heads only: [rows, heads, head_width], dense. */
 static ablate_status on_event(void *self, const ablate_event *event, ablate_error *error) {
-  (void)self, (void)error;
   const ablate_slice *slice = event->slices;
   for (uint64_t i = 0; i < event->n_slices; i++) {
     memset((char *)slice->view->data + slice->view->byte_offset, 0, slice->view->size_bytes);
@@ -94,7 +91,6 @@ static const ablate_plugin plugin = {.struct_size = sizeof(ablate_plugin), .kind
 static const ablate_plugin *const plugins[] = {&plugin};
 
 const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
-  (void)host_minor, (void)error;
   static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
   return &library;
 }

@@ -21,7 +21,7 @@ package struct EditDefinition: Sendable, Equatable {
     case drop, bias, zero, scale, set, add
     case keepOnly = "keep_only"
 
-    package var isOnEdges: Bool {
+    package var isEdge: Bool {
       switch self {
       case .drop, .keepOnly, .bias, .zero: true
       case .scale, .set, .add: false
@@ -49,10 +49,10 @@ package struct EditDefinition: Sendable, Equatable {
     let any = try node.fields(known: EditDefinition.edgeKeys + ["site", "tokens", "vector"])
     let word = try any.required("op").choice(Operation.allCases.map(\.rawValue))
     operation = Operation(rawValue: word) ?? .drop
-    let fields = try node.fields(known: operation.isOnEdges ? EditDefinition.edgeKeys : EditDefinition.siteKeys)
-    let towers = operation.isOnEdges ? [Tower.vision, .text] : Tower.allCases
+    let fields = try node.fields(known: operation.isEdge ? EditDefinition.edgeKeys : EditDefinition.siteKeys)
+    let towers = operation.isEdge ? [Tower.vision, .text] : Tower.allCases
     tower = Tower(rawValue: try fields.required("tower").choice(towers.map(\.rawValue))) ?? .text
-    site = operation.isOnEdges ? nil : try fields.required("site").string()
+    site = operation.isEdge ? nil : try fields.required("site").string()
     layers = try fields["layers"].map(EditDefinition.layers) ?? "all"
     heads = try fields["heads"].map { try $0.list().map { try $0.int(in: 0...(.max)) } }
     queries = try fields["queries"]?.string() ?? "all"
@@ -61,13 +61,16 @@ package struct EditDefinition: Sendable, Equatable {
     value = try fields["value"]?.double() ?? (operation == .add ? 1 : 0)
     if fields["value"] == nil, operation == .bias || operation == .scale { _ = try fields.required("value") }
     vector = try fields["vector"].map { try $0.list().map { try $0.double() } } ?? []
-    if vector.isEmpty, operation == .set || operation == .add { _ = try fields.required("vector") }
+    if operation == .set || operation == .add {
+      let node = try fields.required("vector")
+      guard !vector.isEmpty else { throw node.refuse("the vector has no numbers") }
+    }
     keepSelf = try fields["keep_self"]?.bool() ?? false
     onEmpty = EmptyRow(rawValue: try fields["on_empty"]?.choice(EmptyRow.allCases.map(\.rawValue)) ?? "error") ?? .error
     place = node.place
   }
 
-  /// `all`, `3`, `-1`, `"0:3"`: a single number may stand without quotes.
+  /// `all`, `3`, `-1`, `0-3`: a single number may stand without quotes.
   private static func layers(_ node: ManifestNode) throws -> String {
     if case .int(let layer)? = try node.scalar() { return String(layer) }
     return try node.string()
@@ -80,7 +83,7 @@ package struct EditDefinition: Sendable, Equatable {
     ]
     if let site { fields.append(("site", .string(site))) }
     if let heads { fields.append(("heads", .array(heads.map(JSON.int)))) }
-    if operation.isOnEdges {
+    if operation.isEdge {
       fields += [("queries", .string(queries)), ("keys", .string(keys)), ("keep_self", .bool(keepSelf))]
       fields.append(("on_empty", .string(onEmpty.rawValue)))
     } else {

@@ -80,7 +80,7 @@ package struct Receipt: Sendable, Equatable {
   package var reachable: Bool
   /// It matched nothing in this example (it did in others, else the run is refused).
   package var notApplicable: Bool
-  /// A warning in words.
+  /// What a reader of the results must know, in words: it changed nothing, matched nothing, cannot be seen.
   package var note: String?
 
   package init(

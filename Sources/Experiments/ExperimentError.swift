@@ -23,6 +23,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
   case interrupted(folder: String, done: Int, total: Int, command: String)
   /// Trials failed; the others are in the store.
   case failedTrials(folder: String, failed: Int, total: Int, first: String)
+  /// Plugins that matched nothing in any example: a mistake in their parameters, never a result.
+  case matchedNothing(folder: String, plugins: [String])
   /// The engine answered something else than what it was asked: a defect of Ablate.
   case evaluator(model: String, example: String, what: String)
 
@@ -58,6 +60,10 @@ package enum ExperimentError: DiagnosedError, Equatable {
       return Diagnosis(
         "\(failed) of \(total) trials failed, first: \(first)", at: folder,
         remedy: "`ablate report` counts them; --retry-failed runs them again", exit: .pluginFailure)
+    case .matchedNothing(let folder, let plugins):
+      return Diagnosis(
+        "matched nothing in any example: \(plugins.joined(separator: "; "))", at: folder,
+        remedy: "correct their tower, layers or tokens in the manifest", exit: .badData)
     case .evaluator(let model, let example, let what):
       return Diagnosis(
         what, at: "model \(model), example \(example)", remedy: "this is a defect of Ablate; please report it",

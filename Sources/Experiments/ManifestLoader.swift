@@ -162,7 +162,8 @@ extension Manifest {
     let designs = try table.namedChildren().map { try design($0, $1.value) }
     guard !designs.isEmpty else { throw table.refuse("no two-by-two is named") }
     return CompensationAnalysis(
-      probe: probe, metric: try fields["metric"]?.string() ?? "rank", point: try fields.required("point").string(),
+      probe: probe, metric: try fields["metric"]?.choice(["rank"]) ?? "rank",
+      point: try fields.required("point").string(),
       designs: designs)
   }
 

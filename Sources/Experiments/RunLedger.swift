@@ -114,12 +114,12 @@ extension RunStore {
         arguments: [id, row.probe, row.point, row.token, row.label, row.metric, row.value.isNaN ? nil : row.value])
     }
     let insertReceipt = try connection.cachedStatement(
-      sql: "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-    for row in receipts {
+      sql: "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    for (position, row) in receipts.enumerated() {
       try insertReceipt.execute(
         arguments: [
-          id, row.plugin, row.points, row.visitsPlanned, row.visitsMade, row.rowsChanged, row.elementsChanged,
-          row.largestChange.isNaN ? nil : row.largestChange, row.reachable, row.notApplicable, row.note,
+          id, position, row.plugin, row.points, row.visitsPlanned, row.visitsMade, row.rowsChanged, row.elementsChanged,
+          row.largestChange.isFinite ? row.largestChange : nil, row.reachable, row.notApplicable, row.note,
         ])
     }
   }

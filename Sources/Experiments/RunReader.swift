@@ -98,37 +98,43 @@ extension RunStore {
     }
   }
 
-  package struct ReceiptRow: Sendable, Equatable {
+  package struct ReceiptNote: Sendable, Equatable {
     package var model: String
     package var condition: String
     package var plugin: String
-    package var points: String
+    package var note: String
     package var trials: Int
-    package var notApplicable: Int
-    package var unreachable: Int
-    /// Applicable trials in which nothing was changed.
-    package var unchanged: Int
-    package var visitsMissed: Int
-    package var largestChange: Double
-    package var note: String?
   }
 
-  /// Receipts added up per model, condition and plugin.
-  package func receiptTotals() throws -> [ReceiptRow] {
+  /// What receipts say in words, with the number of trials in which they say it.
+  package func receiptNotes() throws -> [ReceiptNote] {
     try read { connection in
       let rows = try Row.fetchAll(
         connection,
         sql: """
-          SELECT t.model, t.condition, r.plugin, min(r.points), count(*), sum(r.not_applicable),
-            sum(r.reachable = 0 AND r.not_applicable = 0), sum(r.elements_changed = 0 AND r.not_applicable = 0),
-            sum(abs(r.visits_planned - r.visits_made)), coalesce(max(r.largest_change), 0), min(r.note)
-          FROM receipts r JOIN trials t ON t.id = r.trial
-          GROUP BY t.model, t.condition, r.plugin ORDER BY min(r.rowid)
+          SELECT t.model, t.condition, r.plugin, r.note, count(DISTINCT t.key)
+          FROM receipts r JOIN trials t ON t.id = r.trial WHERE r.note IS NOT NULL
+          GROUP BY t.model, t.condition, r.position, r.plugin, r.note ORDER BY min(r.rowid)
           """)
       return rows.map { row in
-        ReceiptRow(
-          model: row[0], condition: row[1], plugin: row[2], points: row[3], trials: row[4], notApplicable: row[5],
-          unreachable: row[6], unchanged: row[7], visitsMissed: row[8], largestChange: row[9], note: row[10])
+        ReceiptNote(model: row[0], condition: row[1], plugin: row[2], note: row[3], trials: row[4])
+      }
+    }
+  }
+
+  /// The plugins that matched nothing in any example, as `plugin (model, condition)`.
+  package func idlePlugins() throws -> [String] {
+    try read { connection in
+      let rows = try Row.fetchAll(
+        connection,
+        sql: """
+          SELECT r.plugin, t.model, t.condition FROM receipts r JOIN trials t ON t.id = r.trial
+          GROUP BY t.model, t.condition, r.position, r.plugin HAVING sum(r.not_applicable) = count(*)
+          ORDER BY min(r.rowid)
+          """)
+      return rows.map { row in
+        let (plugin, model, condition): (String, String, String) = (row[0], row[1], row[2])
+        return "\(plugin) (\(model), \(condition))"
       }
     }
   }

@@ -7,7 +7,8 @@ package struct RunSession {
   private let lock: RunLock
 
   /// - Parameters:
-  ///   - provenance: facts about this start, which go into the store and into `provenance.json`.
+  ///   - provenance: facts about this start, an object. With the plan's size and fingerprints added it goes into the
+  ///     store and into `provenance.json`.
   ///   - fresh: removes the rows that are there, once the folder is locked.
   package init(
     folder: RunFolder, plan: Plan, provenance: JSON, fresh: Bool = false, pageLimit: Int? = nil
@@ -19,6 +20,11 @@ package struct RunSession {
     store = try RunStore(path: folder.store, pageLimit: pageLimit)
     try RunSession.check(store, plan, folder)
     let resolved = plan.manifest.resolved
+    var provenance = provenance
+    if case .object(let facts) = provenance {
+      let size: JSON = .object([("trials", .int(plan.trials.count)), ("examples", .int(plan.dataset.examples.count))])
+      provenance = .object(facts + [("plan", size), ("fingerprints", plan.fingerprints.json)])
+    }
     try store.beginSession(manifest: resolved, provenance: provenance)
     try folder.write(resolved.pretty, to: "manifest.resolved.json")
     try folder.write(provenance.pretty, to: "provenance.json")

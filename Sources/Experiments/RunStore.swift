@@ -115,13 +115,14 @@ extension RunStore {
     """
     CREATE TABLE receipts (          -- what each plugin of the trial's condition, and each probe, did
       trial INTEGER NOT NULL REFERENCES trials (id),
+      position INTEGER NOT NULL,     -- in the condition's list of steps, then among the probes
       plugin TEXT NOT NULL,
       points TEXT NOT NULL,
       visits_planned INTEGER NOT NULL,
       visits_made INTEGER NOT NULL,
       rows_changed INTEGER NOT NULL,
       elements_changed INTEGER NOT NULL,
-      largest_change REAL,
+      largest_change REAL,           -- NULL: not finite, as for a dropped edge
       reachable INTEGER NOT NULL,
       not_applicable INTEGER NOT NULL,
       note TEXT

@@ -41,7 +41,7 @@ package struct Runner {
   }
 
   /// - Parameter evaluator: makes the evaluator of one model; called only for models with work left.
-  /// - Throws: `interrupted`, `diskFull`, `failedTrials` when all is done and some failed, and what the evaluator throws.
+  /// - Throws: `interrupted`, `diskFull`, `matchedNothing` when all is done, and what the evaluator throws.
   package func run(
     progress style: Progress.Style, evaluator: (ModelReference) throws -> any Evaluator
   ) throws -> Outcome {
@@ -64,6 +64,7 @@ package struct Runner {
         progress.advance(by: trials.count, at: model.name)
       }
     }
+    try checkMatches()
     return Outcome(
       total: total, stored: total - pending.count, computed: pending.count, failed: try store.failedTrials().count)
   }
@@ -71,6 +72,13 @@ package struct Runner {
   private func stopIfAsked(_ done: Int, _ total: Int) throws {
     guard interruption.isRequested else { return }
     throw ExperimentError.interrupted(folder: folder.path, done: done, total: total, command: command)
+  }
+
+  /// Per example it is a counted `not_applicable`; in all of them it is an error.
+  private func checkMatches() throws {
+    let idle = try store.idlePlugins()
+    guard !idle.isEmpty else { return }
+    throw ExperimentError.matchedNothing(folder: folder.path, plugins: idle)
   }
 
   private func append(_ batch: Batch, _ done: Int, _ total: Int) throws {

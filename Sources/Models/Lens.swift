@@ -11,7 +11,7 @@ package struct LensAnswer: Sendable, Equatable {
   package let logProbability: Double
 }
 
-package struct LensOptions: Sendable {
+package struct LensOptions: Sendable, Equatable {
   package enum Ties: Sendable {
     /// 1 + entries above + half of the other entries that are equal.
     case mean

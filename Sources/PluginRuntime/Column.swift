@@ -77,7 +77,9 @@ extension ForeignReader {
     var all: [String] = []
     for i in 0..<rows {
       let (from, to) = (Int(offsets[i]), Int(offsets[i + 1]))
-      guard from >= 0, to >= from, to - from <= 1 << 20 else { throw fault("offsets[\(i)]", "runs from \(from) to \(to)") }
+      guard from >= 0, to >= from, to - from <= 1 << 20 else {
+        throw fault("offsets[\(i)]", "runs from \(from) to \(to)")
+      }
       guard to == from || column.data != nil else { throw fault("data", "is NULL") }
       let bytes = UnsafeRawBufferPointer(start: column.data.map { $0 + from }, count: to - from)
       guard let text = String(validating: bytes, as: UTF8.self) else { throw fault("data", "row \(i) is not UTF-8") }

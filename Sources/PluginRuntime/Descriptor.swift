@@ -49,7 +49,8 @@ enum Descriptor {
       throw reader.fault("pointer_bits", "is \(library.pointer_bits), not \(UInt.bitWidth)")
     }
     guard (1...256).contains(library.n_plugins), let table = library.plugins else {
-      throw reader.fault("plugins", "\(library.plugins == nil ? "NULL" : "a table") with a count of \(library.n_plugins)")
+      throw reader.fault(
+        "plugins", "\(library.plugins == nil ? "NULL" : "a table") with a count of \(library.n_plugins)")
     }
     var plugins: [UnsafePointer<ablate_plugin>] = []
     for i in 0..<Int(library.n_plugins) {

@@ -30,9 +30,9 @@ package struct ELFImage: Equatable, Sendable {
 
   /// This machine's e_machine, and its name.
   #if arch(x86_64)
-    static let machine: (code: UInt16, name: String) = (62, "x86-64")
+    package static let machine: (code: UInt16, name: String) = (62, "x86-64")
   #elseif arch(arm64)
-    static let machine: (code: UInt16, name: String) = (183, "aarch64")
+    package static let machine: (code: UInt16, name: String) = (183, "aarch64")
   #endif
 
   /// Checks the header, the program headers and the dynamic symbol table of a whole file. `path` is only for messages.
@@ -125,7 +125,9 @@ package struct ELFImage: Equatable, Sendable {
     var found: [Symbol] = []
     for i in 0..<count {
       let at = table + i * 24
-      let (name, info, other): (UInt32, UInt8, UInt8) = (try file.load(at), try file.load(at + 4), try file.load(at + 5))
+      let (name, info, other): (UInt32, UInt8, UInt8) = (
+        try file.load(at), try file.load(at + 4), try file.load(at + 5)
+      )
       let section: UInt16 = try file.load(at + 6)
       guard section != 0, info >> 4 != 0, UInt64(name) < length else { continue }
       let text = file.string(strings + UInt64(name), limit: length - UInt64(name))

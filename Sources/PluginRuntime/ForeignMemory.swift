@@ -2,12 +2,14 @@ import Glibc
 import PluginABI
 
 /// Memory that is lent to a plugin for a call, or for as long as this value is kept: freed all at once.
-final class ForeignMemory {
+package final class ForeignMemory {
   private var blocks: [UnsafeMutableRawPointer] = []
+
+  package init() {}
 
   deinit { for block in blocks { block.deallocate() } }
 
-  func string(_ text: String) -> UnsafePointer<CChar> {
+  package func string(_ text: String) -> UnsafePointer<CChar> {
     let utf8 = Array(text.utf8)
     let block = allocate(utf8.count + 1)
     block.copyMemory(from: utf8, byteCount: utf8.count)
@@ -15,10 +17,10 @@ final class ForeignMemory {
     return UnsafePointer(block.assumingMemoryBound(to: CChar.self))
   }
 
-  func string(_ text: String?) -> UnsafePointer<CChar>? { text.map { string($0) } }
+  package func string(_ text: String?) -> UnsafePointer<CChar>? { text.map { string($0) } }
 
   /// nil for an empty list, as the header's counts allow.
-  func array<T: BitwiseCopyable>(_ values: [T]) -> UnsafePointer<T>? {
+  package func array<T: BitwiseCopyable>(_ values: [T]) -> UnsafePointer<T>? {
     guard !values.isEmpty else { return nil }
     let block = allocate(values.count * MemoryLayout<T>.stride)
     values.withUnsafeBytes { block.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(block), byteCount: $0.count) }
@@ -26,14 +28,14 @@ final class ForeignMemory {
   }
 
   /// Structs of the header hold pointers, which are no BitwiseCopyable promise that Swift could check.
-  func structs<T>(_ values: [T]) -> UnsafePointer<T>? {
+  package func structs<T>(_ values: [T]) -> UnsafePointer<T>? {
     guard !values.isEmpty else { return nil }
     let block = allocate(values.count * MemoryLayout<T>.stride).bindMemory(to: T.self, capacity: values.count)
     block.initialize(from: values, count: values.count)
     return UnsafePointer(block)
   }
 
-  func tensor(_ tensor: TensorValue) -> UnsafePointer<ablate_tensor>? {
+  package func tensor(_ tensor: TensorValue) -> UnsafePointer<ablate_tensor>? {
     var view = ablate_tensor()
     var strides = tensor.shape.map { _ in Int64(1) }
     for d in strides.indices.dropLast().reversed() { strides[d] = strides[d + 1] * Int64(tensor.shape[d + 1]) }

@@ -33,8 +33,8 @@ package struct HostServices {
 
 /// The table of host functions that a plugin instance holds from create to destroy.
 ///
-/// A fault inside a host call (columns that break the contract, say) is kept here too, so that a plugin that ignores the
-/// status cannot hide it: the instance takes it after every call.
+/// A fault inside a host call (columns that break the contract, say) is kept here too, so that a plugin that ignores
+/// the status cannot hide it: the instance takes it after every call.
 final class HostTable {
   let services: HostServices
   let table: UnsafeMutablePointer<ablate_host>
@@ -101,10 +101,9 @@ final class HostTable {
   }
 
   private func allocate(_ bytes: UInt64, _ align: UInt64) -> UnsafeMutableRawPointer? {
-    let alignment = max(align, 16)
-    guard bytes <= Self.allocationCap, alignment <= 4096, alignment.nonzeroBitCount == 1 else { return nil }
+    guard bytes <= Self.allocationCap, align <= 4096, align.nonzeroBitCount <= 1 else { return nil }
     var block: UnsafeMutableRawPointer?
-    guard posix_memalign(&block, Int(alignment), Int(max(bytes, 1))) == 0, let block else { return nil }
+    guard posix_memalign(&block, Int(max(align, 16)), Int(max(bytes, 1))) == 0, let block else { return nil }
     blocks[block] = Int(bytes)
     return block
   }

@@ -3,11 +3,12 @@ import CShims
 import Diagnostics
 import Glibc
 
-/// Runs a plain function on the input of its manifest in a child process, and holds the output against the expected one.
+/// Runs a plain function on the input of its manifest in a child process, and holds the output against the expected
+/// one.
 ///
-/// The child is made by fork and not by spawning `ablate` anew: it needs no executable beside this module, and the memory
-/// that it writes to is set up here. In the child only C code runs (Sources/CShims/system.c says why). The view ends at
-/// a page that may not be touched, and lies behind bytes that must not change.
+/// The child is made by fork and not by spawning `ablate` anew: it needs no executable beside this module, and the
+/// memory that it writes to is set up here. In the child only C code runs (Sources/CShims/system.c says why). The view
+/// ends at a page that may not be touched, and lies behind bytes that must not change.
 struct KnownAnswerRun {
   let manifest: PluginManifest
   let spec: PlainSpec
@@ -29,10 +30,11 @@ struct KnownAnswerRun {
 
   /// In the child: load, find, call. nil when it came back with status 0.
   private func run(_ frame: ArgumentFrame, _ view: GuardedView) -> KnownAnswerFault? {
-    let invoke: @convention(c) (
-      UnsafeMutablePointer<ffi_cif>?, (@convention(c) () -> Void)?, UnsafeMutableRawPointer?,
-      UnsafeMutablePointer<UnsafeMutableRawPointer?>?
-    ) -> Void = ffi_call
+    let invoke:
+      @convention(c) (
+        UnsafeMutablePointer<ffi_cif>?, (@convention(c) () -> Void)?, UnsafeMutableRawPointer?,
+        UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+      ) -> Void = ffi_call
     var call = ablate_child_call()
     call.invoke = unsafeBitCast(invoke, to: type(of: call.invoke))
     call.cif = UnsafeMutableRawPointer(frame.cif)
@@ -85,7 +87,8 @@ struct KnownAnswerRun {
       }
       (mapping, count, result) = (mapped, input.count, mapped)
       let view = mapped + pages * page - input.count * 4
-      memset(mapped + ArgumentFrame.resultBytes, Int32(KnownAnswerRun.canary), view - mapped - ArgumentFrame.resultBytes)
+      memset(
+        mapped + ArgumentFrame.resultBytes, Int32(KnownAnswerRun.canary), view - mapped - ArgumentFrame.resultBytes)
       start = view.bindMemory(to: Float.self, capacity: input.count)
       start.initialize(from: input, count: input.count)
     }

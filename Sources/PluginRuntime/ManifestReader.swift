@@ -81,12 +81,14 @@ extension PluginManifest {
       keys: ["id", "type", "doc", "unit", "min", "max", "default", "choices", "required"])
     let typeField = try fields.require("type")
     guard let type = ParameterSpec.Kind(name: try typeField.text()) else {
-      throw typeField.error("is no parameter type", suggestion(for: try typeField.text(), in: ParameterSpec.Kind.allCases.map(\.name)))
+      throw typeField.error(
+        "is no parameter type", suggestion(for: try typeField.text(), in: ParameterSpec.Kind.allCases.map(\.name)))
     }
     var spec = ParameterSpec(
       id: try fields.require("id").name(), type: type, doc: try fields.require("doc").text(),
       unit: try fields["unit"]?.text() ?? "", min: try fields["min"]?.number(), max: try fields["max"]?.number(),
-      defaultValue: nil, choices: try fields["choices"]?.list().map { choice throws(PluginError) in try choice.text() } ?? [],
+      defaultValue: nil,
+      choices: try fields["choices"]?.list().map { choice throws(PluginError) in try choice.text() } ?? [],
       required: try fields["required"]?.boolean() ?? false)
     try checkBounds(spec, entry)
     if let value = fields["default"] {
@@ -104,7 +106,9 @@ extension PluginManifest {
       guard min < max else { throw entry.error("min must be below max") }
       guard [.i64, .f64, .i64v].contains(spec.type) else { throw entry.error("only numbers have min and max") }
     }
-    if !spec.choices.isEmpty, ![.str, .strv].contains(spec.type) { throw entry.error("only str and strv have choices") }
+    if !spec.choices.isEmpty, ![.str, .strv].contains(spec.type) {
+      throw entry.error("only str and strv have choices")
+    }
   }
 
   private static func readFootprint(_ entry: Field) throws(PluginError) -> Footprint {

@@ -69,8 +69,8 @@ package struct BoundParameter: Sendable, Equatable {
 }
 
 extension PluginManifest {
-  /// The parameters in the order of the manifest: what was given, else the default. Those that are neither given nor have
-  /// a default are left out. Unknown names, wrong types, values out of range and missing required ones are errors.
+  /// The parameters in the order of the manifest: what was given, else the default. Those that are neither given nor
+  /// have a default are left out. Unknown names, wrong types, values out of range and missing required ones are errors.
   package func resolve(_ given: [String: GivenValue]) throws(PluginError) -> [BoundParameter] {
     for name in given.keys.sorted() where !params.contains(where: { $0.id == name }) {
       throw .parameter(
@@ -167,7 +167,13 @@ extension ParameterSpec {
 
   /// A selector such as 3 arrives as a number when a manifest is read.
   private func text(_ given: GivenValue) throws(Misfit) -> String {
-    if case .text(let text) = given, !text.utf8.contains(0) { return text }
+    if case .text(let text) = given, !text.utf8.contains(0) {
+      // Plugins copy text into fixed buffers, and what they give back is read up to the same length.
+      guard text.utf8.count < ForeignReader.stringCap else {
+        throw Misfit(text: "is \(text.utf8.count) bytes long; at most \(ForeignReader.stringCap - 1) are passed on")
+      }
+      return text
+    }
     if case .integer(let value) = given, type == .selector { return String(value) }
     throw Misfit(text: "must be text, not \(given.spelled)")
   }

@@ -1,5 +1,6 @@
-/// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2,
-/// 3", SC 2011: a block of four words is a pure function of counter and key, so that the order of calls does not matter.
+/// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as
+/// 1, 2, 3", SC 2011: a block of four words is a pure function of counter and key, so that the order of calls does not
+/// matter.
 package enum Philox {
   package static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
     var (c, k) = (counter, key)

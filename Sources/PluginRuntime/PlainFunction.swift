@@ -96,7 +96,8 @@ final class ArgumentFrame {
     // A void function is called as if it returned an integer, which nobody reads: a register is never an overrun.
     let status = ffi_prep_cif(cif, cffi_default_abi(), UInt32(arguments.count), cffi_sint32(), types)
     guard status == FFI_OK else {
-      throw .signature(path: manifest.path, at: "plain.signature", problem: "libffi refuses it (status \(status.rawValue))")
+      throw .signature(
+        path: manifest.path, at: "plain.signature", problem: "libffi refuses it (status \(status.rawValue))")
     }
   }
 

@@ -161,7 +161,8 @@ extension PluginManifest {
     }
     let fits = type == .f32 || type == .f64 ? spec.type == .f64 : spec.type == .i64 || spec.type == .bool
     guard fits else {
-      throw .signature(path: path, at: entry.at, problem: "parameter '\(id)' is \(spec.type.name), the argument \(type)")
+      throw .signature(
+        path: path, at: entry.at, problem: "parameter '\(id)' is \(spec.type.name), the argument \(type)")
     }
     guard spec.required || spec.defaultValue != nil else {
       throw entry.error("parameter '\(id)' must be required or have a default: the argument is always passed")

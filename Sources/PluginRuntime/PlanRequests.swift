@@ -26,6 +26,13 @@ package struct AccessRequest: Sendable, Equatable {
   /// nil: all.
   package var heads: [Int]?
   package var tokens: TokenRequest
+
+  package init(
+    access: Access, tower: String, site: String, layers: LayerRequest, heads: [Int]? = nil, tokens: TokenRequest
+  ) {
+    (self.access, self.tower, self.site, self.layers) = (access, tower, site, layers)
+    (self.heads, self.tokens) = (heads, tokens)
+  }
 }
 
 /// An ablation said as data: an `ablate_edit`, copied.
@@ -58,6 +65,17 @@ package struct EditRequest: Sendable, Equatable {
   package var sourceLayer: Int
   package var keepSelf: Bool
   package var onEmpty: OnEmpty
+
+  package init(
+    operation: Operation, tower: String, site: String?, layers: LayerRequest, heads: [Int]?, queries: TokenRequest,
+    keys: TokenRequest, value: Double, vector: TensorValue?, sourceCondition: String? = nil, sourceItem: String? = nil,
+    sourceLayer: Int = 0, keepSelf: Bool, onEmpty: OnEmpty
+  ) {
+    (self.operation, self.tower, self.site, self.layers) = (operation, tower, site, layers)
+    (self.heads, self.queries, self.keys, self.value, self.vector) = (heads, queries, keys, value, vector)
+    (self.sourceCondition, self.sourceItem, self.sourceLayer) = (sourceCondition, sourceItem, sourceLayer)
+    (self.keepSelf, self.onEmpty) = (keepSelf, onEmpty)
+  }
 }
 
 /// A probe's question said as data: an `ablate_reading`, copied.
@@ -140,7 +158,8 @@ extension ForeignReader {
       heads: try integers(edit.heads, edit.n_heads, "heads"),
       queries: try tokens(edit.queries, edit.query_index, edit.n_query_index, "queries"),
       keys: try tokens(edit.keys, edit.key_index, edit.n_key_index, "keys"), value: edit.value,
-      vector: try tensor(edit.vector, "vector"), sourceCondition: try optionalString(edit.source_condition, "source_condition"),
+      vector: try tensor(edit.vector, "vector"),
+      sourceCondition: try optionalString(edit.source_condition, "source_condition"),
       sourceItem: try optionalString(edit.source_item, "source_item"), sourceLayer: Int(edit.source_layer),
       keepSelf: edit.keep_self == 1, onEmpty: onEmpty)
   }
@@ -191,7 +210,9 @@ extension ForeignReader {
     for d in (0..<Int(tensor.ndim)).reversed() {
       if let strides = tensor.strides, shape[d] > 1, strides[d] != elements { throw fault(field, "is not dense") }
       let (product, overflow) = elements.multipliedReportingOverflow(by: shape[d])
-      guard shape[d] > 0, !overflow, product <= 1 << 28 else { throw fault(field, "has extent \(shape[d]) in axis \(d)") }
+      guard shape[d] > 0, !overflow, product <= 1 << 28 else {
+        throw fault(field, "has extent \(shape[d]) in axis \(d)")
+      }
       elements = product
       extents.insert(Int(shape[d]), at: 0)
     }

@@ -112,7 +112,8 @@ package final class PluginInstance {
       throw .failed(plugin: id, at: "plan", reason: "asks for accesses, but has no on_event")
     }
     for edit in plan.edits where !host.services.editOperations.contains(edit.operation) {
-      throw .failed(plugin: id, at: "plan", reason: "asks for the edit \(edit.operation), which this host does not offer")
+      throw .failed(
+        plugin: id, at: "plan", reason: "asks for the edit \(edit.operation), which this host does not offer")
     }
     for reading in plan.readings where !host.services.readingOperations.contains(reading.operation) {
       throw .failed(
@@ -123,7 +124,8 @@ package final class PluginInstance {
 }
 
 extension PlanRequest {
-  /// Every (tower, site, access) of the plan, with its name in a message. Edges are writes to the scores or the pattern.
+  /// Every (tower, site, access) of the plan, with its name in a message. Edges are writes to the scores or the
+  /// pattern.
   private var touched: [(what: String, tower: String, site: String, access: Access)] {
     accesses.map { ("access", $0.tower, $0.site, $0.access) }
       + edits.map { ("edit \($0.operation)", $0.tower, $0.site ?? $0.edgeSite, .write) }
@@ -133,11 +135,13 @@ extension PlanRequest {
   package func checkFootprint(_ manifest: PluginManifest) throws(PluginError) {
     for (what, tower, site, access) in touched {
       if manifest.kind == .probe, access.contains(.write) {
-        throw .planOutside(plugin: manifest.id, request: "\(what) at \(tower).\(site)", problem: "a probe may only read")
+        throw .planOutside(
+          plugin: manifest.id, request: "\(what) at \(tower).\(site)", problem: "a probe may only read")
       }
       guard manifest.covers(tower: tower, site: site, access: access) else {
         throw .planOutside(
-          plugin: manifest.id, request: "\(what) at \(tower).\(site)", problem: "is not in the footprint of plugin.json")
+          plugin: manifest.id, request: "\(what) at \(tower).\(site)", problem: "is not in the footprint of plugin.json"
+        )
       }
     }
   }

@@ -19,8 +19,8 @@ package struct PluginSearch: Sendable {
   }
 
   /// The manifest of the plugin called `name`. With a "/" it is the path of a folder or of its plugin.json, relative to
-  /// `base`, else to the current folder. Without one it is looked for in `base`, in the folders of $ABLATE_PLUGIN_PATH in
-  /// their order, and among the bundled plugins; the first found is taken.
+  /// `base`, else to the current folder. Without one it is looked for in `base`, in the folders of $ABLATE_PLUGIN_PATH
+  /// in their order, and among the bundled plugins; the first found is taken.
   package func manifest(of name: String) throws(PluginError) -> PluginManifest {
     if name.contains("/") { return try PluginManifest(path: manifestPath(atPath: name)) }
     let places = (base.map { [$0] } ?? []) + folders + bundled()

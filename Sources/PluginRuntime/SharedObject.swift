@@ -6,8 +6,9 @@ import Synchronization
 /// A shared library whose bytes were checked, hashed and then loaded, in this order and the very same bytes.
 ///
 /// The bytes go into a sealed file in memory, and that is what dlopen sees: nobody can change them after the check. The
-/// descriptor stays open, since glibc knows a library by its name, and a reused `/proc/self/fd/N` would give the old one.
-/// Nothing is ever unloaded: dlclose crashes a host of Swift plugins (their runtime leaves threads and caches behind).
+/// descriptor stays open, since glibc knows a library by its name, and a reused `/proc/self/fd/N` would give the old
+/// one. Nothing is ever unloaded: dlclose crashes a host of Swift plugins (their runtime leaves threads and caches
+/// behind).
 package struct SharedObject: Sendable {
   package let path: String
   /// Of the loaded bytes, lower-case hexadecimal.
@@ -55,7 +56,8 @@ package struct SharedObject: Sendable {
   package func requireFunction(_ symbol: String) throws(PluginError) {
     guard let found = image.symbol(symbol) else { throw .library(path: path, fault: .noEntry(symbol)) }
     guard found.isExportedFunction else {
-      let kind = found.visibility == 1 || found.visibility == 2 ? "hidden" : found.type == 1 ? "data" : "no plain function"
+      let kind =
+        found.visibility == 1 || found.visibility == 2 ? "hidden" : found.type == 1 ? "data" : "no plain function"
       throw .library(path: path, fault: .notAFunction(symbol: symbol, found: kind))
     }
   }
@@ -68,7 +70,9 @@ package struct SharedObject: Sendable {
     }
     defer { close(fd) }
     var facts = stat()
-    guard fstat(fd, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else { throw .library(path: path, fault: .notAFile) }
+    guard fstat(fd, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else {
+      throw .library(path: path, fault: .notAFile)
+    }
     let size = Int(facts.st_size)
     guard size <= sizeCap else { throw .library(path: path, fault: .tooLarge(bytes: size, cap: sizeCap)) }
     var bytes = [UInt8](repeating: 0, count: size)

@@ -47,18 +47,31 @@ package func median(_ values: [Double]) -> Double {
 /// - Parameters:
 ///   - clusters: of each value, which cluster it belongs to.
 ///   - level: of confidence.
-package func clusteredMean(_ values: [Double], clusters: [String], level: Double = 0.95) throws -> Estimate {
+package func clusteredMean(_ values: [Double], clusters: [String], level: Double = 0.95)
+  throws(StatisticsError) -> Estimate
+{
   guard values.allSatisfy(\.isFinite) else { throw StatisticsError.notANumber }
+  let groups = Set(clusters).count
+  guard groups >= 2 else { throw StatisticsError.tooFewClusters(groups) }
   let center = mean(values)
-  var residuals: [String: Double] = [:]
-  for (value, cluster) in zip(values, clusters) { residuals[cluster, default: 0] += value - center }
-  let groups = Double(residuals.count)
-  guard groups >= 2 else { throw StatisticsError.tooFewClusters(residuals.count) }
-  // Sorted, so that the sum does not depend on the order of a dictionary.
-  let squares = residuals.values.map { $0 * $0 }.sorted().reduce(0, +)
-  let error = (groups / (groups - 1) * squares).squareRoot() / Double(values.count)
-  let reach = StudentT.quantile(0.5 + level / 2, degrees: groups - 1) * error
+  let error = clusteredCovariance(values, values, clusters: clusters).squareRoot()
+  let reach = StudentT.quantile(0.5 + level / 2, degrees: Double(groups - 1)) * error
   return Estimate(
     mean: center, standardError: error, low: center - reach, high: center + reach, count: values.count,
-    clusters: residuals.count)
+    clusters: groups)
+}
+
+/// The cluster-robust covariance of the means of two columns of one table; of a column with itself, the variance of its
+/// mean. There are at least two clusters.
+func clusteredCovariance(_ a: [Double], _ b: [Double], clusters: [String]) -> Double {
+  let (meanA, meanB) = (mean(a), mean(b))
+  var residuals: [String: (Double, Double)] = [:]
+  for index in a.indices {
+    residuals[clusters[index], default: (0, 0)].0 += a[index] - meanA
+    residuals[clusters[index], default: (0, 0)].1 += b[index] - meanB
+  }
+  let groups = Double(residuals.count)
+  // Sorted, so that the sum does not depend on the order of a dictionary.
+  let products = residuals.values.map { $0.0 * $0.1 }.sorted().reduce(0, +)
+  return groups / (groups - 1) * products / (Double(a.count) * Double(a.count))
 }

@@ -30,9 +30,11 @@ package struct Compensation: Sendable, Equatable {
   package var lossOff: Estimate
   /// C = L_off - L_on, paired by part instance, clustered by image.
   package var compensation: Estimate
-  /// R = C / L_off, given only where the interval of L_off lies above zero. Its interval: percentile bootstrap by image.
+  /// R = C / L_off, given only where the interval of L_off lies above zero.
   package var recovery: Recovery?
 
+  /// A ratio of two means with Fieller's interval ("Some problems in interval estimation", 1954): the ratios r for which
+  /// C - r L_off is not distinguishable from zero. So it holds 0 just when the interval of C does.
   package struct Recovery: Sendable, Equatable {
     package var value: Double
     package var low: Double
@@ -58,7 +60,7 @@ package struct Compensation: Sendable, Equatable {
     return compensation.high < 0 ? .amplifies : .notDistinguishable
   }
 
-  package init(_ rows: [FourRanks], level: Double = 0.95, seed: UInt64) throws {
+  package init(_ rows: [FourRanks], level: Double = 0.95) throws(StatisticsError) {
     let clusters = rows.map(\.cluster)
     let on = rows.map { $0.visionCut - $0.clean }
     let off = rows.map { $0.bothCut - $0.textCut }
@@ -66,13 +68,20 @@ package struct Compensation: Sendable, Equatable {
     lossOff = try clusteredMean(off, clusters: clusters, level: level)
     compensation = try clusteredMean(zip(off, on).map { $0 - $1 }, clusters: clusters, level: level)
     guard lossOff.low > 0 else { return }
-    let members = Dictionary(grouping: rows.indices) { clusters[$0] }.sorted { $0.key < $1.key }.map(\.value)
-    let interval = clusterBootstrap(clusters: members, level: level, seed: seed) { rows in
-      let loss = rows.reduce(0) { $0 + off[$1] }
-      return loss == 0 ? .nan : (loss - rows.reduce(0) { $0 + on[$1] }) / loss
-    }
-    guard let interval else { return }
     recovery = Recovery(
-      value: compensation.mean / lossOff.mean, low: interval.lowerBound, high: interval.upperBound)
+      of: compensation, lossOff, covariance: clusteredCovariance(zip(off, on).map { $0 - $1 }, off, clusters: clusters))
+  }
+}
+
+extension Compensation.Recovery {
+  /// - Parameter covariance: of the two means. The interval of `loss` excludes zero, else Fieller's is not an interval.
+  fileprivate init(of gain: Estimate, _ loss: Estimate, covariance: Double) {
+    // The t quantile, from the reach of an interval that has one.
+    let t = loss.standardError > 0 ? (loss.high - loss.mean) / loss.standardError : 0
+    let a = loss.mean * loss.mean - t * t * loss.standardError * loss.standardError
+    let b = gain.mean * loss.mean - t * t * covariance
+    let c = gain.mean * gain.mean - t * t * gain.standardError * gain.standardError
+    let root = max(0, b * b - a * c).squareRoot()
+    self.init(value: gain.mean / loss.mean, low: (b - root) / a, high: (b + root) / a)
   }
 }

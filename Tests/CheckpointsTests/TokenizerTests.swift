@@ -2,8 +2,8 @@ import Checkpoints
 import Foundation
 import Testing
 
-/// Golden cases come from PyPI `tokenizers` through `Tools/tokenizer_parity.py --write-fixtures`; versions and seed stand
-/// inside the files. Texts are compared by their bytes: Swift's String equality would hide a wrong normalisation.
+/// Golden cases come from PyPI `tokenizers` through `Tools/tokenizer_parity.py --write-fixtures`; versions and seed
+/// stand inside the files. Texts are compared by their bytes: Swift's String equality would hide a wrong normalisation.
 @Suite struct TokenizerTests {
   static let vocabularies = [
     "llama-bytes-500", "gpt2-like-600", "qwen2-like-600", "clip-like-900", "metaspace-first-500", "wordlevel-llava",
@@ -107,6 +107,37 @@ import Testing
     #expect(ids.filter { $0 == image }.count == 1)
     #expect(tokenizer.specialIds.contains(0))
     #expect(!tokenizer.decode(ids).contains("<s>"))
+  }
+
+  @Test func `added tokens take the space beside them and stand alone as they ask`() throws {
+    func token(_ id: Int, _ content: String, _ flags: String) -> String {
+      #"{"id":\#(id),"content":"\#(content)",\#(flags)}"#
+    }
+    let verbatim = #""normalized":false"#
+    let tokens = [
+      token(3, "<l>", verbatim + #","lstrip":true"#), token(4, "<r>", verbatim + #","rstrip":true"#),
+      token(5, "<l>x", verbatim), token(6, "Wo", verbatim + #","single_word":true"#),
+      token(7, "BIG", #""normalized":true"#),
+    ].joined(separator: ",")
+    let top =
+      #""added_tokens":[\#(tokens)],"normalizer":{"type":"Lowercase"},"decoder":{"type":"Fuse"},"#
+    let tokenizer = try Tokenizer(path: "t", bytes: Array(bpe(#""a":0," ":1,"\n":2"#, merges: "", top: top).utf8))
+    // ids and texts of tokenizers 0.23.3
+    let cases: [(String, [Int], String)] = [
+      ("a \n <l> a", [0, 3, 1, 0], "a<l> a"), ("a <r> \n a", [0, 1, 4, 0], "a <r>a"), ("<l>x<l>", [5, 3], "<l>x<l>"),
+      ("Woa Wo a", [0, 1, 6, 1, 0], "a Wo a"), ("a bIg", [0, 1, 7], "a big"),
+    ]
+    for (text, ids, decoded) in cases {
+      #expect(try tokenizer.encode(text) == ids)
+      #expect(tokenizer.decode(ids) == decoded)
+    }
+  }
+
+  @Test func `escapes in the file are the characters they name`() throws {
+    let vocab = #""\u00e9":0,"\ud83d\udc4d":1,"\n\t\b\f\r":2,"\"\\\/":3,"\u20AC":4"#
+    let tokenizer = try Tokenizer(path: "t", bytes: Array(bpe(vocab, merges: "").utf8))
+    let pieces = ["\u{e9}", "\u{1F44D}", "\n\t\u{8}\u{c}\r", "\"\\/", "\u{20AC}"]
+    for (id, piece) in pieces.enumerated() { #expect(tokenizer.piece(id) == Array(piece.utf8)) }
   }
 
   @Test func `bytes that are no text decode to replacement characters`() throws {
@@ -238,8 +269,8 @@ import Testing
       (
         wordLevel(
           #""a":0"#,
-          top:
-            #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"z"}}],"special_tokens":{}},"#
+          top: #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"z"}}],"#
+            + #""special_tokens":{}},"#
         ),
         "not in special_tokens"
       ),

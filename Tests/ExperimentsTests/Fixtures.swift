@@ -79,9 +79,8 @@ extension TemporaryFolder {
     _ plan: Plan, to name: String = "run", fresh: Bool = false, retryFailed: Bool = false, pageLimit: Int? = nil,
     interruption: Interruption = Interruption(), behaviour: @escaping FakeEvaluator.Behaviour = { _, _ in }
   ) throws -> Runner.Outcome {
-    let provenance = JSON.object([("fingerprints", plan.fingerprints.json)])
     let session = try RunSession(
-      folder: RunFolder(file(name)), plan: plan, provenance: provenance, fresh: fresh, pageLimit: pageLimit)
+      folder: RunFolder(file(name)), plan: plan, provenance: .object([]), fresh: fresh, pageLimit: pageLimit)
     let runner = Runner(
       plan: plan, folder: session.folder, store: session.store, interruption: interruption, retryFailed: retryFailed,
       command: "ablate run tiny.yaml")

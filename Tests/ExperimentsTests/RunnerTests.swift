@@ -16,7 +16,7 @@ extension RunStore {
         FROM measurements m JOIN trials t ON t.id = m.trial
         """,
         """
-        SELECT 'receipt', key, r.plugin, points, visits_planned, visits_made, rows_changed, elements_changed,
+        SELECT 'receipt', key, position, r.plugin, points, visits_planned, visits_made, rows_changed, elements_changed,
           largest_change, reachable, not_applicable, note FROM receipts r JOIN trials t ON t.id = r.trial
         """,
       ]

@@ -8,8 +8,10 @@ let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().del
   .deletingLastPathComponent().resolvingSymlinksInPath()
 
 private func shippedManifests() throws -> [String] {
-  try FileManager.default.subpathsOfDirectory(atPath: repository.appendingPathComponent("manifests").path)
-    .filter { $0.hasSuffix(".yaml") }.sorted()
+  try FileManager.default.subpathsOfDirectory(
+    atPath: repository.appendingPathComponent("manifests").resolvingSymlinksInPath().path
+  )
+  .filter { $0.hasSuffix(".yaml") }.sorted()
 }
 
 @Suite struct SchemaTests {

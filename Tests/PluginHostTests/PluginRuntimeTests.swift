@@ -37,12 +37,12 @@ import PluginRuntime
     }
   }
 
-  @Test func `with any byte of its headers changed is loaded or refused and never traps`() throws {
+  @Test func `with any byte changed is accepted or refused and never traps`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(PluginWorkshop.source(), to: "whole.so")
     let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
     var refused = 0
-    for offset in 0..<(64 + 56 * 12) {
+    for offset in Array(0..<(64 + 56 * 12)) + Array(stride(from: 736, to: bytes.count, by: 11)) {
       for value in [UInt8(0), 0x7F, 0xFF, bytes[offset] ^ 1] where value != bytes[offset] {
         var changed = bytes
         changed[offset] = value
@@ -52,7 +52,9 @@ import PluginRuntime
     #expect(refused > 200)
   }
 
-  @Test(arguments: [(18, [3, 0], "x86"), (18, [40, 0], "arm"), (4, [1], "a 32-bit machine"), (5, [2], "a big-endian machine")])
+  @Test(arguments: [
+    (18, [3, 0], "x86"), (18, [40, 0], "arm"), (4, [1], "a 32-bit machine"), (5, [2], "a big-endian machine"),
+  ])
   func `for another machine is refused by name`(offset: Int, patch: [UInt8], machine: String) throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(PluginWorkshop.source(), to: "other.so")
@@ -128,7 +130,8 @@ import PluginRuntime
   @Test func `that gives NULL is refused with its own reason`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(
-      PluginWorkshop.source(entry: "snprintf(error->message, error->capacity, \"too old\"); return NULL;"), to: "null.so")
+      PluginWorkshop.source(entry: "snprintf(error->message, error->capacity, \"too old\"); return NULL;"),
+      to: "null.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "null.so")) }
     #expect(error == .library(path: path, fault: .refused("too old")))
   }
@@ -156,7 +159,8 @@ import PluginRuntime
   @Test(arguments: [
     (", .struct_size = 64", "plugins[0].struct_size"), (", .struct_size = 0", "plugins[0].struct_size"),
     (", .kind = 3", "plugins[0].kind"), (", .threading = 7", "plugins[0].threading"),
-    (", .id = \"\\xff\\xfe\"", "plugins[0].id"), (", .id = NULL", "plugins[0].id"), (", .flags = 6", "plugins[0].flags"),
+    (", .id = \"\\xff\\xfe\"", "plugins[0].id"), (", .id = NULL", "plugins[0].id"),
+    (", .flags = 6", "plugins[0].flags"),
     (", .create = NULL", "plugins[0].create"), (", .plan = NULL", "plugins[0].plan"),
     (", .n_params = 3000000000", "plugin bad.params"),
   ])
@@ -173,7 +177,8 @@ import PluginRuntime
   @Test func `that holds an id twice is refused`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(
-      PluginWorkshop.source(library: "{sizeof library, 0, 0, 64, plugins, 2}", plugins: "&plugin, &plugin"), to: "twice.so")
+      PluginWorkshop.source(library: "{sizeof library, 0, 0, 64, plugins, 2}", plugins: "&plugin, &plugin"),
+      to: "twice.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "twice.so")) }
     #expect(error == .descriptor(path: path, field: "plugins[1].id", problem: "'bad' is used twice"))
   }

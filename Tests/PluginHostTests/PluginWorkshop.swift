@@ -63,8 +63,8 @@ struct PluginWorkshop: ~Copyable {
     #include <stdio.h>
     static ablate_status plan(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
       (void)s, (void)i, (void)o, (void)e; return 0; }
-    static void *create(const ablate_host *h, const ablate_model *m, const ablate_value *v, uint64_t n, ablate_error *e) {
-      (void)h, (void)m, (void)v, (void)n, (void)e; return malloc(1); }
+    static void *create(const ablate_host *h, const ablate_model *m, const ablate_value *v, uint64_t n,
+      ablate_error *e) { (void)h, (void)m, (void)v, (void)n, (void)e; return malloc(1); }
     \(body)
     static const ablate_param params[] = {\(params.isEmpty ? "{0}" : params)};
     static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = 1, .id = "bad", .version = "1.0.0",

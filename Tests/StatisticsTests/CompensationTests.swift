@@ -26,7 +26,7 @@ import Statistics
       let vision = 1 + Double((image + part) % 9) / 8
       return (level, level + vision, level + 2, level + 2 + vision)
     }
-    let result = try Compensation(rows, seed: 1)
+    let result = try Compensation(rows)
     #expect(result.compensation.mean == 0 && result.compensation.low == 0 && result.compensation.high == 0)
     #expect(result.recovery?.value == 0)
     #expect(result.verdict == .notDistinguishable)
@@ -37,7 +37,7 @@ import Statistics
 
   @Test func `a decoder that makes everything good has recovery 1`() throws {
     let rows = table { level, image, part in (level, level, level + 0.5, level + 2.5 + Double((image + part) % 5) / 8) }
-    let result = try Compensation(rows, seed: 1)
+    let result = try Compensation(rows)
     #expect(result.verdict == .compensates)
     #expect(result.lossOn.mean == 0)
     #expect(result.recovery == Compensation.Recovery(value: 1, low: 1, high: 1))
@@ -46,13 +46,39 @@ import Statistics
 
   @Test func `a decoder that makes the loss larger is said to do so`() throws {
     let rows = table { level, _, part in (level, level + 3 + Double(part % 3) / 8, level, level + 1) }
-    #expect(try Compensation(rows, seed: 1).verdict == .amplifies)
+    #expect(try Compensation(rows).verdict == .amplifies)
   }
 
   @Test func `no recovery is given where the vision cut costs nothing that can be told from zero`() throws {
     let rows = table { level, image, _ in (level, level, level, level + (image / 4 % 2 == 0 ? 0.25 : -0.25)) }
-    let result = try Compensation(rows, seed: 1)
+    let result = try Compensation(rows)
     #expect(result.recovery == nil)
+  }
+
+  @Test func `the interval of the recovery agrees with a bootstrap by image, and holds 0 just when that of C does`()
+    throws
+  {
+    for (effect, expected) in [(1.0, Compensation.Verdict.compensates), (0.05, .notDistinguishable)] {
+      var random = Philox(seed: 8, stream: 0)
+      let rows = noise(&random).map { row in
+        FourRanks(
+          cluster: row.cluster, clean: row.clean / 4, visionCut: row.visionCut / 4 + 2 - effect,
+          textCut: row.textCut / 4,
+          bothCut: row.bothCut / 4 + 2)
+      }
+      let result = try Compensation(rows)
+      #expect(result.verdict == expected)
+      let recovery = try #require(result.recovery)
+      #expect((recovery.low > 0) == (result.compensation.low > 0))
+      let members = Dictionary(grouping: rows.indices) { rows[$0].cluster }.sorted { $0.key < $1.key }.map(\.value)
+      let interval = clusterBootstrap(clusters: members, seed: 2) { sample in
+        let loss = mean(sample.map { rows[$0].bothCut - rows[$0].textCut })
+        return 1 - mean(sample.map { rows[$0].visionCut - rows[$0].clean }) / loss
+      }
+      let ends = try #require(interval)
+      let width = recovery.high - recovery.low
+      #expect(abs(ends.lowerBound - recovery.low) < 0.12 * width && abs(ends.upperBound - recovery.high) < 0.12 * width)
+    }
   }
 
   @Test func `pure noise is called compensation at the nominal rate, clusters and all`() throws {
@@ -62,7 +88,7 @@ import Statistics
     for run in 0..<runs {
       var random = Philox(seed: 20_251_124, stream: UInt64(run))
       let rows = noise(&random)
-      if try Compensation(rows, seed: 1).verdict != .notDistinguishable { claims += 1 }
+      if try Compensation(rows).verdict != .notDistinguishable { claims += 1 }
       let contrasts = rows.map { ($0.bothCut - $0.textCut) - ($0.visionCut - $0.clean) }
       let each = try clusteredMean(contrasts, clusters: contrasts.indices.map(String.init))
       if each.excludesZero { naiveClaims += 1 }

@@ -29,7 +29,7 @@ typedef struct ablate_child_call {
 } ablate_child_call;
 
 /* fork() in C, since the child of a process with threads may run no Swift: the runtime's locks may be held for ever.
- * The child restores signal handling, silences the standard streams, loads the library, calls the function, and leaves. */
+ * The child restores signal handling, silences the standard streams, loads the library, calls, and leaves. */
 int32_t ablate_call_in_child(ablate_child_call *call);
 
 #endif

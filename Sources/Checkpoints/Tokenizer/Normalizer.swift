@@ -44,7 +44,9 @@ extension Tokenizer {
       case .prepend(let prefix): if !piece.bytes.isEmpty { piece.bytes = ArraySlice(prefix + piece.bytes) }
       case .replace(let pattern, let content):
         var result: [UInt8] = []
-        for (range, isMatch) in try pattern.spans(of: piece.bytes) {
+        let spans = try pattern.spans(of: piece.bytes)
+        if content.isEmpty, let span = spans.first, span.isMatch, !span.range.isEmpty { piece.isFirst = false }
+        for (range, isMatch) in spans {
           result.append(contentsOf: isMatch ? content[...] : piece.bytes[range])
         }
         piece.bytes = result[...]

@@ -119,8 +119,12 @@ enum TextPattern: Sendable {
     var failed = false
     let whole = NSRange(location: 0, length: utf16.count)
     regex.enumerateMatches(in: string, options: .reportCompletion, range: whole) { match, flags, _ in
-      if let match { found.append(match.range) }
-      if flags.contains(.internalError) { failed = true }
+      // Oniguruma's iterator passes over an empty match right behind a match; ICU's gives it.
+      guard let range = match?.range, range.length > 0 || range.location != found.last?.upperBound else {
+        failed = failed || flags.contains(.internalError)
+        return
+      }
+      found.append(range)
     }
     if failed {
       throw .malformed(

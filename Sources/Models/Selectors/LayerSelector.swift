@@ -1,4 +1,5 @@
 /// Which layers: `all`, or a list of indices and inclusive ranges, negative from the end: `0`, `4-11`, `-1`, `0-2,-1`.
+/// In the vision tower -1 is the last layer that the projector depends on; dead layers behind it are refused by name.
 package struct LayerSelector: Sendable, Equatable {
   private enum Item: Equatable, Sendable {
     case all
@@ -34,14 +35,13 @@ package struct LayerSelector: Sendable, Equatable {
   /// Sorted layer indices of `tower`. A layer that does not exist, or that nothing reads, is an error that says so.
   package func resolve(_ table: HookTable, tower: Tower) throws(ModelError) -> [Int] {
     let count = table.layers(of: tower)
-    // Negative indices count from the checkpoint's own end: -1 is the last layer in the file, even where it is dead.
     let inFile = tower == .vision ? table.visionLayersInCheckpoint : count
     var layers: Set<Int> = []
     for item in items {
       switch item {
       case .all: layers.formUnion(0..<count)
       case .range(let first, let last):
-        let (low, high) = (first < 0 ? first + inFile : first, last < 0 ? last + inFile : last)
+        let (low, high) = (first < 0 ? first + count : first, last < 0 ? last + count : last)
         guard low >= 0, high < inFile, low <= high else {
           throw .selector(text, problem: "\(tower.rawValue) has layers 0 to \(inFile - 1)", remedy: "change the layers")
         }

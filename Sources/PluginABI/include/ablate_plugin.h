@@ -347,7 +347,8 @@ typedef struct ablate_event {
  * BOOL, I64: int64_t. F64: double. STR: UTF-8 bytes with offsets[n_rows + 1].
  * end_lane gets the answers to the plan's readings: "reading" (index), "layer", "row", "head" (-1: none), "label" (index
  * of the item's labels, -1: none) as I64; "rank", "logit", "logprob", "mass" as F64, NaN where they do not apply.
- * emit: the columns named "layer", "row" and "label" (STR) are keys, "site" (STR) too; every F64 column is a metric. */
+ * emit: the columns named "layer", "row" (I64) and "label" (STR) are keys, "site" (STR) and "head" (I64) too; every F64
+ * column is a metric. `valid` is one byte per row. */
 typedef struct ablate_column {
   uint32_t struct_size;
   uint32_t type;
@@ -358,7 +359,8 @@ typedef struct ablate_column {
 } ablate_column;
 
 /* ---- host ------------------------------------------------------------------------------------------------------------
- * Only log, cancelled and extension may be called from a plugin's own threads; the rest only from inside a call. */
+ * The table lives until destroy. Only log, cancelled and extension may be called from a plugin's own threads; the rest
+ * only from inside a call. */
 typedef struct ablate_host {
   uint32_t struct_size;
   uint32_t abi_major;

@@ -1,0 +1,40 @@
+# make demo   installs what is missing, builds, and runs the main job on what the repository ships
+# make test   the same for all tests
+PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libturbojpeg0-dev
+BINARY   := .build/release/ablate
+SOURCES  := Package.swift $(shell find Sources -type f)
+SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
+
+demo: build plugins
+	$(BINARY) run manifests/quick.yaml
+	$(BINARY) report runs/quick
+
+test: deps plugins
+	swift build -c release --build-tests
+	swift test -c release --skip-build
+
+build: deps $(BINARY)
+
+$(BINARY): $(SOURCES)
+	swift build -c release --product ablate
+	@touch $@
+
+# Outside the host's link: a plugin can be deleted and built again while the host stays as it is.
+plugins: deps
+	@$(MAKE) --no-print-directory -C Plugins
+
+# By name, and only what is missing.
+deps:
+	@missing=""; for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; fi
+
+format:
+	swift format lint --strict --recursive Package.swift Sources Tests Plugins
+
+clean:
+	rm -rf .build runs
+	@$(MAKE) --no-print-directory -C Plugins clean
+
+.PHONY: demo test build plugins deps format clean

@@ -1,0 +1,149 @@
+import Checkpoints
+import Foundation
+import Models
+import PluginHost
+import PluginRuntime
+import Tensors
+
+/// Runs trials on one model: the engine behind `Runner`.
+package struct ModelEvaluator: Evaluator {
+  /// The empty condition that KL divergence is measured against, whatever the manifest calls its clean run.
+  private static let reference = "\u{0}reference"
+
+  private let manifest: Manifest
+  private let model: VisionLanguageModel
+  private let session: Session
+
+  package init(manifest: Manifest, model reference: ModelReference, search: PluginSearch) throws {
+    self.manifest = manifest
+    let catalogue = PluginCatalogue(search: search)
+    let conditions = try manifest.conditions.map { condition in
+      (name: condition.name, steps: try condition.steps.map(catalogue.spec))
+    }
+    let probes = try manifest.probes.map { (name: $0.name, spec: try catalogue.spec(of: $0.use)) }
+    model = try VisionLanguageModel(folder: reference.folder(), name: reference.name)
+    session = try Session(
+      model, conditions: conditions + [(Self.reference, [])], probes: probes,
+      seed: UInt64(bitPattern: Int64(manifest.seed)))
+  }
+
+  package mutating func evaluate(
+    _ example: Example, conditions: [String], probes: [String]
+  ) throws -> [TrialOutcome] {
+    let readings = manifest.readings.filter { probes.contains($0.rawValue) }
+    let prepared = try PreparedExample(
+      example, model: model, rule: manifest.maskRule,
+      newTokens: readings.contains(.accuracy) ? manifest.maxNewTokens : 0,
+      forced: readings.contains(.answerLogprob))
+    let wantsReference = readings.contains(.kl)
+    let last = prepared.item.input.ids.count - 1
+    let rows = Array(last..<(last + max(1, prepared.item.input.forced.count)))
+    let wish = Session.Wish(outputRows: rows, probes: Set(probes))
+    let outcomes = try session.run(
+      prepared.item, conditions: conditions + (wantsReference ? [Self.reference] : []), wish)
+    let clean = outcomes.first { $0.condition == Self.reference }
+    return outcomes.filter { $0.condition != Self.reference }.map { outcome in
+      if let failure = outcome.failure {
+        return TrialOutcome(
+          condition: outcome.condition,
+          result: .failed(TrialFailure(plugin: failure.plugin, hookPoint: failure.point, reason: failure.reason)))
+      }
+      let values = readings.flatMap { read($0, outcome, clean, prepared) } + outcome.tables.flatMap { $0.measurements }
+      return TrialOutcome(condition: outcome.condition, result: .completed(values, outcome.receipts.map(Receipt.init)))
+    }
+  }
+
+  private func read(
+    _ reading: Reading, _ outcome: ConditionOutcome, _ clean: ConditionOutcome?, _ prepared: PreparedExample
+  ) -> [MeasuredValue] {
+    let (output, input) = (outcome.output, prepared.item.input)
+    guard let first = output.rows.firstIndex(of: input.ids.count - 1) else { return [] }
+    func value(_ metric: String, _ value: Double, label: String? = nil) -> [MeasuredValue] {
+      [MeasuredValue(probe: reading.rawValue, point: "", token: nil, label: label, metric: metric, value: value)]
+    }
+    switch reading {
+    case .accuracy:
+      let text = model.tokenizer.decode(output.generated).trimmingCharacters(in: .whitespacesAndNewlines)
+      return value("accuracy", text.lowercased() == prepared.answer.lowercased() ? 1 : 0, label: text)
+    case .answerLogprob:
+      let sum = input.forced.enumerated().reduce(0.0) {
+        $0 + logProbability(output.logits, row: first + $1.0, of: $1.1)
+      }
+      return value("logprob", sum)
+    case .kl:
+      guard let reference = clean?.output, let row = reference.rows.firstIndex(of: input.ids.count - 1) else {
+        return []
+      }
+      return value("kl", divergence(reference.logits, row, output.logits, first))
+    }
+  }
+}
+
+extension Receipt {
+  init(_ receipt: PluginReceipt) {
+    self.init(
+      plugin: receipt.plugin, points: receipt.points, visitsPlanned: receipt.visitsPlanned,
+      visitsMade: receipt.visitsMade,
+      rowsChanged: receipt.rowsChanged, elementsChanged: receipt.elementsChanged, largestChange: receipt.largestChange,
+      reachable: receipt.reachable, notApplicable: receipt.notApplicable, note: receipt.note)
+  }
+}
+
+extension ConditionOutcome.Table {
+  /// Every number of the table as a row of its own; the columns site, layer, head, row and label are keys.
+  var measurements: [MeasuredValue] {
+    let count = columns.first?.values.count ?? 0
+    func strings(_ name: String) -> [String]? {
+      if case .strings(let all)? = columns.first(where: { $0.name == name })?.values { all } else { nil }
+    }
+    func integers(_ name: String) -> [Int64]? {
+      if case .integers(let all)? = columns.first(where: { $0.name == name })?.values { all } else { nil }
+    }
+    let (sites, layers, rows) = (strings("site"), integers("layer"), integers("row"))
+    let (labels, heads) = (strings("label"), integers("head"))
+    func label(_ i: Int) -> String? {
+      let part = labels.map { $0[i].hasPrefix("part/") ? String($0[i].dropFirst(5)) : $0[i] }
+      let all = [heads.map { "head \($0[i])" }, part].compactMap(\.self)
+      return all.isEmpty ? nil : all.joined(separator: " ")
+    }
+    return columns.flatMap { column -> [MeasuredValue] in
+      guard case .numbers(let values) = column.values else { return [] }
+      return (0..<count).map { i in
+        MeasuredValue(
+          probe: source.isEmpty ? plugin : source, point: point(sites?[i], layers?[i]), token: rows.map { Int($0[i]) },
+          label: label(i), metric: column.name, value: values[i])
+      }
+    }
+  }
+
+  /// `text.resid_post` and 3 make `text.3.resid_post`.
+  private func point(_ site: String?, _ layer: Int64?) -> String {
+    guard let site else { return "" }
+    guard let layer, layer >= 0, let dot = site.firstIndex(of: ".") else { return site }
+    return "\(site[..<dot]).\(layer)\(site[dot...])"
+  }
+}
+
+/// log softmax(logits[row])[id], in nats.
+func logProbability(_ logits: Tensor, row: Int, of id: Int) -> Double {
+  let width = logits.shape[1]
+  let values = UnsafeBufferPointer(start: logits.base + row * width, count: width)
+  return Double(values[id]) - logSumExp(values)
+}
+
+/// KL(p || q) of the softmaxes of two rows of logits, in nats.
+func divergence(_ p: Tensor, _ i: Int, _ q: Tensor, _ j: Int) -> Double {
+  let width = p.shape[1]
+  let a = UnsafeBufferPointer(start: p.base + i * width, count: width)
+  let b = UnsafeBufferPointer(start: q.base + j * width, count: width)
+  let (za, zb) = (logSumExp(a), logSumExp(b))
+  return zip(a, b).reduce(0) { sum, pair in
+    let (la, lb) = (Double(pair.0) - za, Double(pair.1) - zb)
+    return sum + exp(la) * (la - lb)
+  }
+}
+
+private func logSumExp(_ values: UnsafeBufferPointer<Float>) -> Double {
+  let top = Double(values.max() ?? 0)
+  return top + log(values.reduce(0.0) { $0 + exp(Double($1) - top) })
+}

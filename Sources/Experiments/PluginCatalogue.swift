@@ -1,0 +1,100 @@
+import Checkpoints
+import Diagnostics
+import Foundation
+import Models
+import PluginHost
+import PluginRuntime
+import Tensors
+
+/// Turns what a manifest says of plugins and models into what the host and the engine take.
+struct PluginCatalogue {
+  let search: PluginSearch
+
+  func spec(of step: ConditionStep) throws -> AttachmentSpec {
+    switch step {
+    case .plugin(let use): try spec(of: use)
+    case .edit(let edit): .edit(ManifestEdit(request: edit.request, layers: edit.layers))
+    }
+  }
+
+  func spec(of use: PluginUse) throws -> AttachmentSpec {
+    let given = use.parameters.map { ($0.name, $0.value.given) }
+    return .plugin(try search.manifest(of: use.plugin), parameters: Dictionary(given) { $1 })
+  }
+
+  /// Digest of what a plugin is: its library's bytes and its plugin.json. Nothing is loaded.
+  func digest(of name: String) throws -> String {
+    let manifest = try search.manifest(of: name)
+    guard let library = FileManager.default.contents(atPath: manifest.libraryPath),
+      let json = FileManager.default.contents(atPath: manifest.path)
+    else { throw PluginError.missing(path: manifest.libraryPath, remedy: "build it: make plugins") }
+    return SHA256.hex(SHA256.hex(library) + SHA256.hex(json))
+  }
+}
+
+extension Fingerprints {
+  /// Of the models and plugins that a manifest names, from their files; no model is packed and no plugin is run.
+  package init(of manifest: Manifest, search: PluginSearch) throws {
+    let catalogue = PluginCatalogue(search: search)
+    let models = try manifest.models.map { reference in
+      let folder = try reference.folder()
+      let files = ["config.json", "tokenizer.json", "preprocessor_config.json", "processor_config.json"].map { file in
+        FileManager.default.contents(atPath: "\(folder)/\(file)").map { SHA256.hex($0) } ?? "absent"
+      }
+      return (reference.name, SHA256.hex(try WeightFiles(folder: folder).digest + files.joined()))
+    }
+    let names = Set(manifest.conditions.flatMap { $0.steps.compactMap(\.plugin) } + manifest.probes.map(\.use.plugin))
+    let plugins = try names.sorted().map { ($0, try catalogue.digest(of: $0)) }
+    let engine = Engine.provenance
+    self.init(
+      models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, dtype: "f32",
+      imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version) \(engine.isa)")
+  }
+}
+
+extension ModelReference {
+  func folder() throws -> String {
+    switch location {
+    case .bundled(let name): try ModelLocator().folder(of: name)
+    case .folder(let path): path
+    }
+  }
+}
+
+extension ParameterValue {
+  var given: GivenValue {
+    switch self {
+    case .bool(let value): .bool(value)
+    case .int(let value): .integer(Int64(value))
+    case .double(let value): .number(value)
+    case .string(let value): .text(value)
+    case .list(let values): .list(values.map(\.given))
+    }
+  }
+}
+
+extension EditDefinition {
+  var request: EditRequest {
+    let operation: EditRequest.Operation =
+      switch self.operation {
+      case .drop: .edgeDrop
+      case .keepOnly: .edgeKeepOnly
+      case .bias: .edgeBias
+      case .zero: .edgeZero
+      case .scale: .siteScale
+      case .set: .siteSet
+      case .add: .siteAdd
+      }
+    let onEmpty: EditRequest.OnEmpty =
+      switch self.onEmpty {
+      case .error: .error
+      case .toSelf: .itself
+      case .zero: .zero
+      }
+    return EditRequest(
+      operation: operation, tower: tower.rawValue, site: site, layers: LayerRequest(first: 0, last: -1), heads: heads,
+      queries: .selector(operation.isEdge ? queries : tokens), keys: .selector(keys), value: value,
+      vector: vector.isEmpty ? nil : TensorValue(shape: [vector.count], values: vector.map(Float.init)),
+      keepSelf: keepSelf, onEmpty: onEmpty)
+  }
+}

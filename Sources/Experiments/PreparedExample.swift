@@ -1,0 +1,72 @@
+import Checkpoints
+import Models
+import PluginHost
+import PluginRuntime
+import Tensors
+
+/// An example decoded, tokenised and with its masks on the patch grid, ready for one model.
+struct PreparedExample {
+  let item: Item
+  let answer: String
+
+  init(
+    _ example: Example, model: VisionLanguageModel, rule: MaskRule, newTokens: Int, forced: Bool
+  ) throws {
+    let image = try RGBImage(contentsOf: example.imagePath)
+    let size = model.configuration.vision.imageSize
+    let answerIds = forced ? try model.ids(answer: example.answer, after: example.prompt) : []
+    let input = try model.input(
+      ids: try model.ids(prompt: example.prompt),
+      pixels: Tensor(model.images.pixels(of: image), shape: [3, size, size]),
+      forced: answerIds, newTokens: newTokens)
+    let geometry = model.images.geometry(width: image.width, height: image.height)
+    var masks: [String: [(patch: Int, coverage: Float)]] = [:]
+    var labels: [ItemFacts.Label] = []
+    for part in example.parts {
+      let name = "part/" + part.name
+      masks[name] = try PreparedExample.patches(part, geometry, model: model, rule: rule)
+      labels.append(
+        ItemFacts.Label(field: name, text: part.label, ids: try model.ids(word: part.label).map(Int32.init)))
+    }
+    let box = geometry.sourceBox(ofInput: PixelBox(left: 0, top: 0, right: Float(size), bottom: Float(size)))
+    item = Item(
+      id: example.id, index: 0, input: input, masks: masks, labels: labels,
+      box: SIMD4(box.left, box.top, box.right, box.bottom), meta: JSON.object(example.meta).compact)
+    answer = example.answer
+  }
+
+  private static func patches(
+    _ part: Example.Part, _ geometry: PixelGeometry, model: VisionLanguageModel, rule: MaskRule
+  ) throws -> [(patch: Int, coverage: Float)] {
+    let mask = try GrayImage(contentsOf: part.maskPath)
+    let vision = model.configuration.vision
+    let coverage = try patchCoverage(
+      mask: mask, value: part.value.map { UInt8(clamping: $0) }, geometry: geometry, patchSize: vision.patchSize,
+      rows: vision.grid, cols: vision.grid)
+    let centres: [Float]? =
+      if case .centre = rule {
+        try patchCentres(mask: mask, value: part.value.map { UInt8(clamping: $0) }, geometry: geometry, vision)
+      } else { nil }
+    return coverage.enumerated().compactMap { patch, share in
+      let belongs =
+        switch rule {
+        case .coverage(let least): Double(share) >= least
+        case .any: share > 0
+        case .centre: (centres?[patch] ?? 0) > 0
+        }
+      return belongs ? (patch, share) : nil
+    }
+  }
+
+  /// Coverage of the one pixel in the middle of each patch: a grid of patches one pixel wide, taken at the centres.
+  private static func patchCentres(
+    mask: GrayImage, value: UInt8?, geometry: PixelGeometry, _ vision: VisionConfiguration
+  ) throws -> [Float] {
+    let size = vision.grid * vision.patchSize
+    let pixels = try patchCoverage(mask: mask, value: value, geometry: geometry, patchSize: 1, rows: size, cols: size)
+    return (0..<vision.patches).map { patch in
+      let (y, x) = (patch / vision.grid * vision.patchSize, patch % vision.grid * vision.patchSize)
+      return pixels[(y + vision.patchSize / 2) * size + x + vision.patchSize / 2]
+    }
+  }
+}

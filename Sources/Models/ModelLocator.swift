@@ -1,0 +1,49 @@
+import Checkpoints
+import Diagnostics
+import Foundation
+
+/// Finds a checkpoint folder: a path, or the name of a bundled model, which lies in a folder `checkpoints` at or above the executable.
+package struct ModelLocator: Sendable {
+  private let executable: String
+
+  package init(executable: String? = nil) {
+    self.executable =
+      executable ?? (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+  }
+
+  /// - Parameter base: the folder that relative paths start from; nil: the current folder.
+  package func folder(of name: String, relativeTo base: String? = nil) throws(CheckpointError) -> String {
+    let isPath = name.contains("/") || name == "." || name == ".."
+    let path = name.hasPrefix("/") ? name : base.map { "\($0)/\(name)" } ?? name
+    if isPath || isFolder(path) {
+      guard isFolder(path) else {
+        throw .missing(path: path, remedy: "give a Hugging Face checkpoint folder, or the name of a bundled model")
+      }
+      return path
+    }
+    for root in roots where isFolder("\(root)/\(name)") { return "\(root)/\(name)" }
+    throw .missing(path: name, remedy: "no bundled model has this name; " + suggestion(for: name, in: bundled))
+  }
+
+  /// Names of the bundled models, sorted.
+  package var bundled: [String] {
+    Set(roots.flatMap { root in
+      ((try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []).filter { isFolder("\(root)/\($0)") }
+    }).sorted()
+  }
+
+  private var roots: [String] {
+    var folders: [String] = []
+    var folder = executable
+    while let slash = folder.lastIndex(of: "/") {
+      folder = String(folder[..<slash])
+      if isFolder(folder + "/checkpoints") { folders.append(folder + "/checkpoints") }
+    }
+    return folders
+  }
+
+  private func isFolder(_ path: String) -> Bool {
+    FileManager.default.fileExists(atPath: path + "/config.json")
+      || (path.hasSuffix("/checkpoints") && FileManager.default.fileExists(atPath: path))
+  }
+}

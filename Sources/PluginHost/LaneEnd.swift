@@ -1,0 +1,131 @@
+import Models
+import PluginRuntime
+import Tensors
+
+/// Everything that is known about a lane once the pass is over.
+struct LaneEnd {
+  let lane: Int
+  let condition: String
+  let attachments: [Attachment]
+  let probeNames: [String]
+  let resolver: Resolver
+  let program: Program
+  let output: LaneOutput
+  let item: Item
+}
+
+// MARK: answers to readings
+
+extension LaneEnd {
+  /// One row of the answers to a plan's readings.
+  private struct Answer {
+    let reading: Int
+    let layer: Int
+    let row: Int
+    var head = -1
+    var label = -1
+    var lens: LensAnswer?
+    var mass = Double.nan
+  }
+
+  /// Per attachment, the columns that its end_lane gets.
+  func answers(_ model: VisionLanguageModel) throws(ModelError) -> [Int: [Column]] {
+    guard output.failure == nil else { return [:] }
+    var answers: [Int: [Answer]] = [:]
+    for mass in output.results.masses {
+      let reading = resolver.readings[mass.reading]
+      answers[reading.attachment, default: []] += rows(of: mass, reading.index)
+    }
+    for (options, captures) in lensCaptures {
+      let answered = try lens(captures, options, model)
+      for (attachment, rows) in answered { answers[attachment, default: []] += rows }
+    }
+    return answers.mapValues(columns)
+  }
+
+  private func rows(of mass: LaneResults.Mass, _ index: Int) -> [Answer] {
+    let heads = mass.tensor.shape[0]
+    return (0..<heads).flatMap { head in
+      mass.rows.enumerated().map { n, row in
+        Answer(
+          reading: index, layer: mass.point.layer ?? -1, row: row, head: head,
+          mass: Double(mass.tensor.base[head * mass.rows.count + n]))
+      }
+    }
+  }
+
+  /// The captures that a lens reads, in groups of equal options: one sweep over the vocabulary each.
+  private var lensCaptures: [(LensOptions, [LaneResults.Capture])] {
+    var groups: [(LensOptions, [LaneResults.Capture])] = []
+    for capture in output.results.captures where capture.plugin != Program.reader {
+      let options = resolver.readings[capture.reading].request.lensOptions
+      if let i = groups.firstIndex(where: { $0.0 == options }) {
+        groups[i].1.append(capture)
+      } else {
+        groups.append((options, [capture]))
+      }
+    }
+    return groups
+  }
+
+  private func lens(
+    _ captures: [LaneResults.Capture], _ options: LensOptions, _ model: VisionLanguageModel
+  ) throws(ModelError) -> [Int: [Answer]] {
+    let width = model.configuration.text.width
+    let hidden = Tensor(zeros: [captures.reduce(0) { $0 + $1.rows.count }, width])
+    var next = 0
+    for capture in captures {
+      (hidden.base + next * width).update(from: capture.tensor.base, count: capture.tensor.count)
+      next += capture.rows.count
+    }
+    let asked = captures.map { labels(of: resolver.readings[$0.reading].request) }
+    let targets = Set(asked.joined().map { Int(item.labels[$0].ids[0]) }).sorted()
+    guard !targets.isEmpty else { return [:] }
+    let answers = try model.lens(hidden, targets: targets, options)
+    let place = Dictionary(uniqueKeysWithValues: targets.enumerated().map { ($1, $0) })
+    var result: [Int: [Answer]] = [:]
+    next = 0
+    for (capture, labels) in zip(captures, asked) {
+      let reading = resolver.readings[capture.reading]
+      for row in capture.rows {
+        for label in labels {
+          let target = place[Int(item.labels[label].ids[0])] ?? 0
+          result[reading.attachment, default: []].append(
+            Answer(
+              reading: reading.index, layer: capture.point.layer ?? -1, row: row, label: label,
+              lens: answers[next][target]))
+        }
+        next += 1
+      }
+    }
+    return result
+  }
+
+  /// Labels of a field, exact or below it, that are one token; a label of several pieces has no rank.
+  private func labels(of reading: ReadingRequest) -> [Int] {
+    item.labels.indices.filter { i in
+      let label = item.labels[i]
+      return label.ids.count == 1 && (label.field == reading.labels || label.field.hasPrefix(reading.labels + "/"))
+    }
+  }
+
+  private func columns(_ answers: [Answer]) -> [Column] {
+    func integers(_ name: String, _ value: (Answer) -> Int) -> Column {
+      Column(name, .integers(answers.map { Int64(value($0)) }))
+    }
+    func numbers(_ name: String, _ value: (Answer) -> Double?) -> Column {
+      Column(name, .numbers(answers.map { value($0) ?? .nan }))
+    }
+    return [
+      integers("reading", \.reading), integers("layer", \.layer), integers("row", \.row), integers("head", \.head),
+      integers("label", \.label), numbers("rank") { $0.lens?.rank }, numbers("logit") { $0.lens?.logit },
+      numbers("logprob") { $0.lens?.logProbability }, numbers("mass") { $0.mass },
+    ]
+  }
+}
+
+extension ReadingRequest {
+  var lensOptions: LensOptions {
+    LensOptions(normed: normed, ties: ties == .best ? .best : .mean, vocabulary: vocabulary)
+  }
+}

@@ -1,0 +1,134 @@
+import Models
+
+/// What one plugin or edit did in one trial: no silent no-op.
+package struct PluginReceipt: Sendable, Equatable {
+  package let plugin: String
+  /// The hook points that matched, as a pattern.
+  package let points: String
+  /// In hook point x step x lane, so that reuse does not change them.
+  package let visitsPlanned: Int
+  package let visitsMade: Int
+  package let rowsChanged: Int
+  /// Entries of activations whose bits changed; for edges, visible edges x heads.
+  package let elementsChanged: Int
+  /// Largest |after - before|; infinite for dropped edges, whose scores become minus infinity.
+  package let largestChange: Double
+  /// Whether anything that the trial reads depends on what was written.
+  package let reachable: Bool
+  /// It asked for something, and none of it exists in this item.
+  package let notApplicable: Bool
+  package let note: String?
+}
+
+extension LaneEnd {
+  /// One receipt per attachment, probes included.
+  func receipts() -> [PluginReceipt] { attachments.indices.map(receipt) }
+
+  private func receipt(_ index: Int) -> PluginReceipt {
+    let attachment = attachments[index]
+    let footprint = resolver.footprints[index]
+    let done = output.results.receipts[index] ?? [:]
+    let edges = program.edges.compactMap { point, mask in mask.counts[index].map { (point, $0) } }
+    let dropped = footprint.plan.edits.contains { $0.operation == .edgeDrop || $0.operation == .edgeKeepOnly } || attachment.dropsEdges
+    let changed = done.values.reduce(0) { $0 + $1.changed } + edges.reduce(0) { $0 + $1.1.edges }
+    let isProbe = attachment.isProbe
+    let reachable = isProbe || footprint.writes.isEmpty || footprint.writes.contains { reaches($0.key, $0.value) }
+    return PluginReceipt(
+      plugin: attachment.name, points: pattern(footprint.points),
+      visitsPlanned: plannedVisits(index) + edges.count,
+      visitsMade: done.values.reduce(0) { $0 + $1.visits } + edges.count,
+      rowsChanged: changed == 0 ? 0 : done.values.reduce(0) { $0 + ($1.changed > 0 ? $1.rows : 0) } + edges.reduce(0) { $0 + $1.1.rows },
+      elementsChanged: changed,
+      largestChange: dropped && !edges.isEmpty ? .infinity : Double(done.values.map(\.largest).max() ?? 0),
+      reachable: reachable, notApplicable: footprint.asked && !footprint.matched,
+      note: note(attachment, footprint, changed: changed, reachable: reachable))
+  }
+
+  private func note(_ attachment: Attachment, _ footprint: Resolver.Footprint, changed: Int, reachable: Bool) -> String? {
+    if attachment.isProbe { return nil }
+    if footprint.asked && !footprint.matched { return "matched nothing in this item" }
+    if !reachable { return "cannot affect anything that this trial reads" }
+    if changed == 0 && !attachment.expectsNoChange && output.failure == nil { return "changed nothing" }
+    return writers(after: attachment)
+  }
+
+  /// Two writers of a slice need an order: the condition's, which is said here.
+  private func writers(after attachment: Attachment) -> String? {
+    guard let index = attachments.firstIndex(where: { $0 === attachment }) else { return nil }
+    let mine = resolver.footprints[index].writes
+    let earlier = (0..<index).filter { other in
+      resolver.footprints[other].writes.contains { point, rows in !(mine[point] ?? []).isDisjoint(with: rows) }
+    }
+    if earlier.isEmpty { return nil }
+    return "writes after " + earlier.map { attachments[$0].name }.joined(separator: ", ") + " at the same rows"
+  }
+
+  /// Visits that the program plans, for the steps that ran.
+  private func plannedVisits(_ index: Int) -> Int {
+    let input = item.input
+    let prefill = input.ids.count + max(0, input.forced.count - 1)
+    return program.ops.reduce(0) { sum, entry in
+      let (point, ops) = entry
+      return sum + ops.filter { $0.plugin == index }.reduce(0) { $0 + visits(of: $1, at: point, prefill: prefill) }
+    }
+  }
+
+  private func visits(of op: Op, at point: HookPoint, prefill: Int) -> Int {
+    guard point.tower == .text else { return op.rows.isEmpty ? 0 : 1 }
+    let rows = Set(op.rows)
+    let readOut = point.site == .finalNorm || point.site == .logits
+    let first = readOut ? !rows.isDisjoint(with: output.rows) : op.rows.contains { $0 < prefill }
+    let last = item.input.ids.count - 1
+    let decoded = output.steps == 0 ? 0 : (1...output.steps).count { rows.contains(last + $0) }
+    return (first ? 1 : 0) + decoded
+  }
+
+  // MARK: reachability
+
+  /// Whether a write at `point` to `rows` can change what the trial reads. Errs on the side of yes.
+  private func reaches(_ point: HookPoint, _ rows: Set<Row>) -> Bool {
+    switch point.tower {
+    case .projector: return true
+    case .vision:
+      // The last layer's CLS row is dropped, unless the projector takes it.
+      let isLast = point.layer == resolver.model.hooks.visionLayers - 1
+      return !isLast || resolver.model.hasClassRow || point.feedsOtherRows || rows.contains { $0 != 0 }
+    case .text:
+      if point.layer == nil && point.site != .embed { return !rows.isDisjoint(with: output.rows) || output.steps > 0 }
+      let isLast = point.layer == resolver.model.hooks.textLayers - 1
+      let read = readRows(from: point.layer ?? 0)
+      if isLast && !point.feedsOtherRows { return !rows.isDisjoint(with: read) || output.steps > 0 }
+      return read.contains { row in rows.contains { $0 <= row } } || output.steps > 0
+    }
+  }
+
+  /// Rows that are read out, or captured at `layer` or later.
+  private func readRows(from layer: Int) -> Set<Row> {
+    let captured = program.ops.filter { $0.key.tower == .text && ($0.key.layer ?? Int.max) >= layer }.values.joined()
+      .filter { if case .capture = $0.action { true } else if case .mass = $0.action { true } else { false } }
+    return Set(output.rows + captured.flatMap(\.rows))
+  }
+
+  /// `text.0-3.z, vision.1.pattern`
+  private func pattern(_ points: Set<HookPoint>) -> String {
+    let places = Dictionary(grouping: points) { "\($0.tower.rawValue).*.\($0.site.rawValue)" }
+    return places.sorted { $0.key < $1.key }.map { key, points in
+      let layers = points.compactMap(\.layer).sorted()
+      guard let first = layers.first, let last = layers.last else { return key.replacing("*.", with: "") }
+      if layers.count == last - first + 1 { return key.replacing("*", with: first == last ? "\(first)" : "\(first)-\(last)") }
+      return key.replacing("*", with: layers.map(String.init).joined(separator: ","))
+    }.joined(separator: ", ")
+  }
+}
+
+extension HookPoint {
+  /// What is written here is read by other rows of the same layer, through keys and values.
+  fileprivate var feedsOtherRows: Bool { [.residPre, .k, .v, .rotK].contains(site) }
+}
+
+extension Attachment {
+  var dropsEdges: Bool {
+    if case .edit(let edit) = executor { return [.edgeDrop, .edgeKeepOnly].contains(edit.request.operation) }
+    return false
+  }
+}

@@ -1,0 +1,62 @@
+import Models
+import PluginRuntime
+
+/// Calls imperative plugins in process: one call per instance with the slices of all its lanes.
+final class PluginVisitor: HookVisitor {
+  /// Per lane of the pack: the attachments of its condition, then the probes.
+  private let lanes: [[Attachment]]
+  private let headCount: (HookPoint) -> Int
+
+  init(_ lanes: [[Attachment]], headCount: @escaping (HookPoint) -> Int) {
+    self.lanes = lanes
+    self.headCount = headCount
+  }
+
+  func visit(_ batch: [Visit]) -> [LaneFailure] {
+    var failures: [LaneFailure] = []
+    var open = batch
+    while let first = open.first {
+      let attachment = lanes[first.lane][first.plugin]
+      let together = open.filter { lanes[$0.lane][$0.plugin] === attachment }
+      open.removeAll { lanes[$0.lane][$0.plugin] === attachment }
+      do {
+        try call(attachment, together)
+      } catch {
+        let reason = if case .failed(_, _, let reason) = error { reason } else { "\(error)" }
+        failures += together.map { LaneFailure(lane: $0.lane, plugin: $0.plugin, point: $0.point, reason: reason) }
+      }
+    }
+    return failures
+  }
+
+  private func call(_ attachment: Attachment, _ visits: [Visit]) throws(PluginError) {
+    switch attachment.executor {
+    case .edit: break
+    case .plain(let function, _):
+      for visit in visits {
+        try function(UnsafeMutableBufferPointer(start: visit.data.base, count: visit.data.count), at: "\(visit.point)")
+      }
+    case .sdk(let instance):
+      guard let first = visits.first else { return }
+      let place = EventPlace(
+        phase: phase(first), layer: first.point.layer, step: first.step, tower: first.point.tower.rawValue,
+        site: first.point.site.rawValue)
+      try instance.onEvent(place, visits.map(slice))
+    }
+  }
+
+  private func phase(_ visit: Visit) -> EventPlace.Phase {
+    switch visit.point.tower {
+    case .vision: .vision
+    case .projector: .projector
+    case .text: visit.step == 0 ? .prefill : .decode
+    }
+  }
+
+  private func slice(_ visit: Visit) -> SliceView {
+    SliceView(
+      lane: UInt32(visit.lane), access: visit.access, view: visit.data.base, shape: visit.shape, rows: visit.rows,
+      heads: visit.heads ?? Array(0..<headCount(visit.point)),
+      keys: visit.point.site.axes == .headsRowsKeys ? visit.shape[2] : 0, writable: visit.writable)
+  }
+}

@@ -1,0 +1,261 @@
+import Models
+import PluginRuntime
+
+/// Translates what plugins ask for into the plain values of a program, for one item under one condition.
+struct Resolver {
+  let model: VisionLanguageModel
+  let item: Item
+  private(set) var program = Program()
+  /// Per attachment: what was resolved.
+  private(set) var footprints: [Footprint]
+  /// Readings in the order in which they were asked for; ops carry their index.
+  private(set) var readings: [ResolvedReading] = []
+  private var rules: [HookPoint: [EdgeRule]] = [:]
+
+  /// What one attachment touches on this item.
+  struct Footprint {
+    var points: Set<HookPoint> = []
+    var writes: [HookPoint: Set<Row>] = [:]
+    /// Something was asked for.
+    var asked = false
+    /// Something had rows.
+    var matched = false
+    var plan = PlanRequest()
+  }
+
+  struct ResolvedReading {
+    let attachment: Int
+    /// Index in the attachment's plan.
+    let index: Int
+    let request: ReadingRequest
+  }
+
+  init(_ model: VisionLanguageModel, _ item: Item, _ attachments: [Attachment], condition: String) throws(HostError) {
+    (self.model, self.item) = (model, item)
+    footprints = attachments.map { _ in Footprint() }
+    let facts = item.facts(condition: condition)
+    for (index, attachment) in attachments.enumerated() {
+      let plan: PlanRequest
+      do { plan = try attachment.plan(facts) } catch { throw .plugin(error) }
+      do { try add(attachment, plan, index) } catch { throw .request(attachment: attachment.name, item: item.id, error) }
+    }
+    do { try compileEdges() } catch { throw .request(attachment: condition, item: item.id, error) }
+  }
+
+  private mutating func add(_ attachment: Attachment, _ plan: PlanRequest, _ index: Int) throws(ModelError) {
+    footprints[index].plan = plan
+    switch attachment.executor {
+    case .edit(let edit):
+      footprints[index].asked = true
+      try add(edit.request, layers: LayerSelector(edit.layers), index)
+    case .plain(_, let target):
+      footprints[index].asked = true
+      for (number, access) in plan.accesses.enumerated() {
+        try add(access, number, layers: LayerSelector(target.layers), index)
+      }
+    case .sdk:
+      footprints[index].asked = !(plan.edits.isEmpty && plan.accesses.isEmpty && plan.readings.isEmpty)
+      for edit in plan.edits { try add(edit, layers: edit.layers.selector, index) }
+      for (number, access) in plan.accesses.enumerated() {
+        try add(access, number, layers: access.layers.selector, index)
+      }
+      for (number, reading) in plan.readings.enumerated() { try add(reading, number, index) }
+    }
+  }
+
+  // MARK: accesses
+
+  private mutating func add(
+    _ access: AccessRequest, _ number: Int, layers: LayerSelector, _ index: Int
+  ) throws(ModelError) {
+    let writes = access.access.contains(.write)
+    for point in try points(access.tower, access.site, layers) {
+      let rows = try rows(access.tokens, point.tower)
+      try checkHeads(access.heads, point)
+      note(index, point, rows, writes: writes)
+      program.add(Op(.call(access: number, writes: writes), rows: rows, heads: access.heads, plugin: index), at: point)
+    }
+  }
+
+  // MARK: edits
+
+  private mutating func add(_ edit: EditRequest, layers: LayerSelector, _ index: Int) throws(ModelError) {
+    if edit.operation.isEdge { return try addEdges(edit, layers, index) }
+    for point in try points(edit.tower, edit.site ?? "", layers) {
+      let rows = try rows(edit.queries, point.tower)
+      try checkHeads(edit.heads, point)
+      let vector = try vector(edit, point)
+      let action: Op.Action =
+        switch edit.operation {
+        case .siteScale: .scale(Float(edit.value))
+        case .siteSet: .set(vector)
+        default: .add(vector.map { $0 * Float(edit.value) })
+        }
+      note(index, point, rows, writes: true)
+      program.add(Op(action, rows: rows, heads: edit.heads, plugin: index), at: point)
+    }
+  }
+
+  private mutating func addEdges(_ edit: EditRequest, _ layers: LayerSelector, _ index: Int) throws(ModelError) {
+    let action: EdgeRule.Action =
+      switch edit.operation {
+      case .edgeKeepOnly: .keepOnly
+      case .edgeBias: .bias(Float(edit.value))
+      case .edgeZero: .zero
+      default: .drop
+      }
+    let onEmpty: EdgeRule.OnEmpty =
+      switch edit.onEmpty {
+      case .error: .error
+      case .itself: .attendSelf
+      case .zero: .zero
+      }
+    for point in try points(edit.tower, Site.attnScores.rawValue, layers) {
+      let (queries, keys) = (try rows(edit.queries, point.tower), try rows(edit.keys, point.tower))
+      note(index, point, keys.isEmpty && action != .keepOnly ? [] : queries, writes: true)
+      rules[point, default: []].append(
+        EdgeRule(
+          action, heads: edit.heads, queries: queries, keys: keys, keepSelf: edit.keepSelf, onEmpty: onEmpty,
+          plugin: index))
+    }
+  }
+
+  /// Layers with the same rules share one compiled mask.
+  private mutating func compileEdges() throws(ModelError) {
+    var compiled: [(rules: [EdgeRule], tower: Tower, mask: EdgeMask)] = []
+    for (point, rules) in rules.sorted(by: { ($0.key.tower.rawValue, $0.key.layer ?? 0) < ($1.key.tower.rawValue, $1.key.layer ?? 0) }) {
+      if let known = compiled.first(where: { $0.tower == point.tower && $0.rules.elementsEqual(rules, by: ==) }) {
+        program.edges[point] = known.mask
+        continue
+      }
+      let isText = point.tower == .text
+      let mask = try EdgeMask(
+        rules, heads: isText ? model.configuration.text.heads : model.configuration.vision.heads,
+        length: item.rows(of: point.tower).count, causal: isText, place: "\(point)")
+      compiled.append((rules, point.tower, mask))
+      program.edges[point] = mask
+    }
+  }
+
+  // MARK: readings
+
+  private mutating func add(_ reading: ReadingRequest, _ number: Int, _ index: Int) throws(ModelError) {
+    let layers = reading.layers.selector
+    let isMass = reading.operation == .mass
+    for point in try points(reading.tower, reading.site, layers) {
+      guard isMass ? point.site == .pattern : point.isLensSite else {
+        throw .hookPoint(
+          "\(point)", problem: isMass ? "attention mass is read at 'pattern'" : "the lens cannot read here",
+          remedy: "the lens reads text resid_* sites and projector.out")
+      }
+      let rows = try TokenSelector(reading.tokens).resolve(item.rows(of: point.tower))
+      note(index, point, rows, writes: false)
+      guard !rows.isEmpty else { continue }
+      let id = readings.count
+      readings.append(ResolvedReading(attachment: index, index: number, request: reading))
+      let keys = isMass ? try TokenSelector(reading.keys).resolve(item.rows(of: point.tower)) : []
+      program.add(Op(isMass ? .mass(reading: id, keys: keys) : .capture(reading: id), rows: rows, plugin: index), at: point)
+    }
+  }
+
+  // MARK: what the model has
+
+  private func points(_ tower: String, _ site: String, _ layers: LayerSelector) throws(ModelError) -> [HookPoint] {
+    let text = "\(tower).\(site)"
+    let tower = try model.hooks.tower(tower, in: text)
+    let site = try model.hooks.site(site, in: text)
+    if Site.outsideLayers(of: tower).contains(site) { return [HookPoint(tower, nil, site)] }
+    return try layers.resolve(model.hooks, tower: tower).map { layer throws(ModelError) in
+      try model.hooks.point(tower, layer, site, in: text)
+    }
+  }
+
+  private func rows(_ tokens: TokenRequest, _ tower: Tower) throws(ModelError) -> [Row] {
+    let rows = item.rows(of: tower)
+    switch tokens {
+    case .selector(let text): return try TokenSelector(text).resolve(rows)
+    case .rows(let list):
+      guard let bad = list.first(where: { !(0..<rows.count).contains($0) }) else { return Set(list).sorted() }
+      throw .selector(
+        "\(bad)", problem: "beyond the \(tower.rawValue) tower's rows: there are \(rows.count)",
+        remedy: "rows run from 0 to \(rows.count - 1)")
+    }
+  }
+
+  private func heads(at point: HookPoint) -> Int {
+    switch (point.tower, point.site.axes) {
+    case (_, .rowsWidth): 0
+    case (.vision, _): model.configuration.vision.heads
+    case (_, .rowsKeyValueHeads): model.configuration.text.kvHeads
+    default: model.configuration.text.heads
+    }
+  }
+
+  private func checkHeads(_ heads: [Int]?, _ point: HookPoint) throws(ModelError) {
+    guard let heads else { return }
+    let count = self.heads(at: point)
+    if let bad = heads.first(where: { !(0..<count).contains($0) }) {
+      throw .edit(
+        place: "\(point)", problem: count == 0 ? "the site has no heads" : "head \(bad) does not exist",
+        remedy: count == 0 ? "leave heads out" : "heads run from 0 to \(count - 1)")
+    }
+  }
+
+  /// The values of `set` and `add`, of a length that fits the site: one, a head's width, or a whole row.
+  private func vector(_ edit: EditRequest, _ point: HookPoint) throws(ModelError) -> [Float] {
+    guard edit.operation != .siteScale else { return [] }
+    let values = edit.vector?.values ?? [Float(edit.value)]
+    let width = model.width(at: point)
+    let heads = edit.heads?.count ?? self.heads(at: point)
+    let fitting = [1, width] + (heads > 0 && point.site.axes != .headsRowsKeys ? [heads * width] : [])
+    guard fitting.contains(values.count), point.site.axes != .headsRowsKeys || values.count == 1 else {
+      throw .edit(
+        place: "\(point)", problem: "the vector has \(values.count) entries", remedy: "it needs one of \(fitting)")
+    }
+    return values
+  }
+
+  private mutating func note(_ index: Int, _ point: HookPoint, _ rows: [Row], writes: Bool) {
+    guard !rows.isEmpty else { return }
+    footprints[index].matched = true
+    footprints[index].points.insert(point)
+    if writes { footprints[index].writes[point, default: []].formUnion(rows) }
+  }
+}
+
+extension LayerRequest {
+  var selector: LayerSelector { LayerSelector(first: first, last: last) }
+}
+
+extension HookPoint {
+  /// Where hidden states have the width of the text tower's residual stream.
+  var isLensSite: Bool {
+    switch tower {
+    case .projector: site == .out
+    case .text: [.embed, .residPre, .residMid, .residPost].contains(site)
+    case .vision: false
+    }
+  }
+}
+
+extension EdgeRule {
+  fileprivate static func == (a: EdgeRule, b: EdgeRule) -> Bool {
+    a.action == b.action && a.heads == b.heads && a.queries == b.queries && a.keys == b.keys && a.keepSelf == b.keepSelf
+      && a.onEmpty == b.onEmpty && a.plugin == b.plugin
+  }
+}
+
+extension VisionLanguageModel {
+  /// Entries of one row (of one head, where the site has heads) at a hook point.
+  func width(at point: HookPoint) -> Int {
+    let (c, isText) = (configuration, point.tower == .text)
+    switch point.site {
+    case .q, .k, .v, .rotQ, .rotK, .z: return isText ? c.text.headWidth : c.vision.width / c.vision.heads
+    case .mlpPre, .mlpPost: return isText ? c.text.mlpWidth : c.vision.mlpWidth
+    case .logits: return c.text.vocabulary
+    case .in: return c.vision.width
+    case .mid, .out: return c.text.width
+    default: return isText ? c.text.width : c.vision.width
+    }
+  }
+}

@@ -1,0 +1,174 @@
+import Diagnostics
+import Models
+import PluginRuntime
+
+/// A model with conditions and probes attached: runs one item under several conditions in one pack.
+///
+/// Open plugins before the first pass: the known-answer test of a plain function forks.
+package final class Session {
+  package let model: VisionLanguageModel
+  private let conditions: [(name: String, attachments: [Attachment])]
+  private let probes: [(name: String, attachment: Attachment)]
+
+  package init(
+    _ model: VisionLanguageModel, conditions: [(name: String, steps: [AttachmentSpec])],
+    probes: [(name: String, spec: AttachmentSpec)], seed: UInt64
+  ) throws(HostError) {
+    self.model = model
+    let facts = model.facts
+    do {
+      self.conditions = try conditions.map { condition throws(PluginError) in
+        (condition.name, try condition.steps.map { step throws(PluginError) in try Attachment(step, model: facts, seed: seed) })
+      }
+      self.probes = try probes.map { probe throws(PluginError) in
+        let attachment = try Attachment(probe.spec, model: facts, seed: seed)
+        guard attachment.isProbe else {
+          throw .failed(
+            plugin: attachment.name, at: "probe '\(probe.name)'",
+            reason: "is an intervention, not a probe; list it in a condition instead")
+        }
+        return (probe.name, attachment)
+      }
+    } catch { throw .plugin(error) }
+  }
+
+  /// What is wanted beside the probes.
+  package struct Wish: Sendable {
+    /// Rows whose logits are wanted; the prompt's last row is needed for generation.
+    package var outputRows: [Row]
+    /// Activations to keep.
+    package var captures: [HookPoint] = []
+    /// Names of probes; nil: all.
+    package var probes: Set<String>?
+
+    package init(outputRows: [Row], captures: [HookPoint] = [], probes: Set<String>? = nil) {
+      (self.outputRows, self.captures, self.probes) = (outputRows, captures, probes)
+    }
+  }
+
+  /// Runs `item` under the conditions of these names. A lane that fails is an outcome; what cannot be planned at all throws.
+  package func run(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> [ConditionOutcome] {
+    let chosen = conditions.filter { names.contains($0.name) }
+    let active = probes.filter { wish.probes?.contains($0.name) ?? true }
+    let lanes = chosen.map { $0.attachments + active.map(\.attachment) }
+    let resolved = try chosen.indices.map { i throws(HostError) -> Resolver in
+      try Resolver(model, item, lanes[i], condition: chosen[i].name)
+    }
+    let requests = resolved.map { resolver -> LaneRequest in
+      var program = resolver.program
+      program.add(capturesAt: wish.captures, item.input, classRows: model.hasClassRow)
+      return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
+    }
+    for i in chosen.indices { try begin(lanes[i], lane: i, item, chosen[i].name) }
+    let visitor = PluginVisitor(lanes) { [model] in model.heads(at: $0) }
+    let outputs: [LaneOutput]
+    do { outputs = try model.run(item.input, requests, visitor: visitor) } catch { throw .model(error) }
+    return try chosen.indices.map { i throws(HostError) in
+      let probeNames = Array(repeating: "", count: chosen[i].attachments.count) + active.map(\.name)
+      return try finish(
+        LaneEnd(
+          lane: i, condition: chosen[i].name, attachments: lanes[i], probeNames: probeNames, resolver: resolved[i],
+          program: requests[i].program, output: outputs[i], item: item))
+    }
+  }
+
+  private func begin(_ attachments: [Attachment], lane: Int, _ item: Item, _ condition: String) throws(HostError) {
+    for attachment in attachments {
+      guard case .sdk(let instance) = attachment.executor else { continue }
+      attachment.emitted.begin(UInt32(lane), name: "\(item.id)\u{0}\(condition)")
+      do { try instance.beginLane(UInt32(lane), item.facts(condition: condition)) } catch { throw .plugin(error) }
+    }
+  }
+
+  /// Closes a lane: answers readings, collects emitted rows, writes receipts, checks visits.
+  private func finish(_ end: LaneEnd) throws(HostError) -> ConditionOutcome {
+    var outcome = ConditionOutcome(condition: end.condition, output: end.output)
+    outcome.receipts = end.receipts()
+    if let failure = end.output.failure {
+      outcome.failure = .init(
+        plugin: failure.plugin >= 0 ? end.attachments[failure.plugin].name : "",
+        point: failure.point?.description ?? "", reason: failure.reason)
+    } else if let missed = outcome.receipts.first(where: { $0.visitsMade != $0.visitsPlanned }) {
+      outcome.failure = .init(
+        plugin: missed.plugin, point: missed.points,
+        reason: "was visited \(missed.visitsMade) times, but \(missed.visitsPlanned) visits were planned")
+    }
+    let answers: [Int: [Column]]
+    do { answers = try end.answers(model) } catch { throw .model(error) }
+    for (index, attachment) in end.attachments.enumerated() {
+      guard case .sdk(let instance) = attachment.executor else { continue }
+      do {
+        try instance.endLane(UInt32(end.lane), readings: answers[index] ?? [])
+      } catch {
+        if outcome.failure == nil { outcome.failure = .init(plugin: attachment.name, point: "end_lane", reason: error.diagnosis.what) }
+      }
+      for (table, columns) in attachment.emitted.end(UInt32(end.lane)) {
+        outcome.tables.append(.init(source: end.probeNames[index], plugin: attachment.name, table: table, columns: columns))
+      }
+    }
+    return outcome
+  }
+}
+
+/// What one condition gave on one item.
+package struct ConditionOutcome {
+  package struct Failure: Sendable, Equatable {
+    package let plugin: String
+    package let point: String
+    package let reason: String
+  }
+
+  /// Rows that a plugin emitted.
+  package struct Table: Sendable {
+    /// The probe's name; empty for an intervention.
+    package let source: String
+    package let plugin: String
+    package let table: String
+    package let columns: [Column]
+  }
+
+  package let condition: String
+  package let output: LaneOutput
+  package var failure: Failure?
+  package var receipts: [PluginReceipt] = []
+  package var tables: [Table] = []
+
+  init(condition: String, output: LaneOutput) {
+    (self.condition, self.output) = (condition, output)
+  }
+}
+
+extension Program {
+  /// The rows that are read out: those wished for, and those that ops at final_norm and logits name.
+  func outputRows(_ wished: [Row], _ input: ModelInput) -> [Row] {
+    let prefill = input.ids.count + max(0, input.forced.count - 1)
+    let named = [Site.finalNorm, .logits].flatMap { self[HookPoint(.text, nil, $0)].flatMap(\.rows) }
+    return Set(wished + named.filter { $0 < prefill }).sorted()
+  }
+}
+
+extension VisionLanguageModel {
+  package var facts: ModelFacts {
+    var facts = ModelFacts()
+    let (text, vision) = (configuration.text, configuration.vision)
+    (facts.family, facts.digest) = ("llava", digest)
+    (facts.textLayers, facts.textHeads, facts.textKVHeads) = (text.layers, text.heads, text.kvHeads)
+    (facts.textHeadWidth, facts.textWidth, facts.textMLPWidth) = (text.headWidth, text.width, text.mlpWidth)
+    (facts.visionLayers, facts.visionHeads) = (configuration.visionLayersUsed, vision.heads)
+    (facts.visionHeadWidth, facts.visionWidth) = (vision.width / vision.heads, vision.width)
+    (facts.patchRows, facts.patchCols) = (grid.rows, grid.cols)
+    (facts.imageSize, facts.featureLayer) = (vision.imageSize, configuration.visionFeatureLayer)
+    facts.vocabulary = text.vocabulary
+    return facts
+  }
+
+  /// Heads of the activation at a hook point; 0 where it has none.
+  func heads(at point: HookPoint) -> Int {
+    switch (point.tower, point.site.axes) {
+    case (_, .rowsWidth): 0
+    case (.vision, _): configuration.vision.heads
+    case (_, .rowsKeyValueHeads): configuration.text.kvHeads
+    default: configuration.text.heads
+    }
+  }
+}

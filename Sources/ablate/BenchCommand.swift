@@ -1,0 +1,63 @@
+import ArgumentParser
+import Foundation
+import Models
+import PluginHost
+import Tensors
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Times the forward pass of a model, with and without plugins, against this machine's measured peak.")
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var example: ExampleOptions
+  @OptionGroup var plugins: PluginOptions
+  @Option(help: "Forward passes; the median counts.") var repeats = 7
+
+  func run() throws {
+    let specs = try plugins.specs()
+    let model = try model.open()
+    let input = try example.input(model)
+    let (clean, hooked) = (try session(model, []), try session(model, specs))
+    var times: (clean: [Double], hooked: [Double], visits: Int) = ([], [], 0)
+    for _ in 0...repeats {  // the first round compiles kernels and does not count; the two kinds alternate
+      times.clean.append(try time(clean, input).milliseconds)
+      let run = try time(hooked, input)
+      times.hooked.append(run.milliseconds)
+      times.visits = run.visits
+    }
+    let plain = median(times.clean.dropFirst())
+    let giga = 2e-9 * Double(model.multiplyAdds(input))
+    let peak = try peakGigaflops(model.engine)
+    print("threads \(engineThreads), oneDNN \(Engine.provenance.version) \(Engine.provenance.isa), kernels \(model.engine.kernels)")
+    print(String(format: "peak   %.0f GFLOP/s (f32 product of 1024 x 4096 x 4096, best of 5)", peak))
+    print(String(format: "clean  %.2f ms, %.2f GFLOP, %.0f GFLOP/s, %.0f %% of peak", plain, giga, giga / plain * 1e3, giga / plain * 1e5 / peak))
+    guard !specs.isEmpty else { return }
+    let extra = median(times.hooked.dropFirst()) - plain
+    print(String(format: "plugin %.2f ms, %+.2f %%; %d visits, %.0f ns each", plain + extra, extra / plain * 100, times.visits, extra * 1e6 / Double(max(1, times.visits))))
+  }
+
+  private func time(_ session: Session, _ input: ModelInput) throws -> (milliseconds: Double, visits: Int) {
+    let start = ContinuousClock.now
+    let outcome = try session.run(
+      Item(id: "bench", index: 0, input: input), conditions: ["condition"], .init(outputRows: [input.ids.count - 1]))[0]
+    let seconds = Double((ContinuousClock.now - start) / .nanoseconds(1)) / 1e6
+    try check(outcome)
+    return (seconds, outcome.receipts.reduce(0) { $0 + $1.visitsMade })
+  }
+
+  private func median(_ values: some Collection<Double>) -> Double { values.sorted()[values.count / 2] }
+
+  /// The best that the engine's own product reaches on a shape that suits it.
+  private func peakGigaflops(_ engine: Engine) throws -> Double {
+    let (m, n, k) = (1024, 4096, 4096)
+    let weight = Tensor(Array(repeating: 0.5, count: n * k), shape: [n, k])
+    let linear = try Linear(weight: weight.base, outputs: n, inputs: k, bias: nil, on: engine)
+    let (x, y) = (Tensor(zeros: [m, k]), Tensor(zeros: [m, n]))
+    return try (0..<6).map { _ in
+      let start = ContinuousClock.now
+      try linear(x.base, rows: m, into: y.base)
+      return 2 * Double(m * n * k) / Double((ContinuousClock.now - start) / .nanoseconds(1))
+    }.max() ?? 0
+  }
+}

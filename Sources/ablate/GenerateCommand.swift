@@ -1,0 +1,45 @@
+import ArgumentParser
+import Foundation
+import Models
+import PluginHost
+
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate", abstract: "Answers a prompt about an image, greedily, under plugins if any are named.")
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var example: ExampleOptions
+  @OptionGroup var plugins: PluginOptions
+  @Option(help: "At most so many tokens.") var maxNewTokens = 32
+  @Flag(help: "Prints ids and segments as JSON.") var json = false
+
+  func run() throws {
+    let specs = try plugins.specs()
+    let model = try model.open()
+    let input = try example.input(model, newTokens: maxNewTokens)
+    let session = try session(model, specs)
+    let wish = Session.Wish(outputRows: [input.ids.count - 1])
+    let outcome = try session.run(Item(id: "prompt", index: 0, input: input), conditions: ["condition"], wish)[0]
+    try check(outcome)
+    let text = model.tokenizer.decode(outcome.output.generated)
+    guard json else { return print(text) }
+    try printJSON([
+      "schema": "ablate.generate/1", "text": text, "ids": outcome.output.generated, "prompt_ids": input.ids,
+      "segments": input.segments.json,
+    ])
+  }
+}
+
+extension SegmentMap {
+  /// The segment map as captures and `generate --json` publish it.
+  var json: [[String: Any]] {
+    segments.map { segment in
+      var fields: [String: Any] = ["kind": segment.kind.rawValue, "first": segment.first, "count": segment.count]
+      if segment.kind == .image {
+        fields["grid"] = [grid.rows, grid.cols]
+        fields["class_row"] = hasClassRow
+      }
+      return fields
+    }
+  }
+}

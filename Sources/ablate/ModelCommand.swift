@@ -1,0 +1,69 @@
+import ArgumentParser
+import Foundation
+import Models
+
+struct ModelCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "model", abstract: "What a checkpoint is.", subcommands: [InspectCommand.self])
+}
+
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Architecture, parameters, hook-point table and memory of a checkpoint.")
+
+  @Argument(help: "A Hugging Face checkpoint folder, or the name of a bundled model.") var model: String
+  @Flag(help: "As JSON.") var json = false
+
+  func run() throws {
+    let model = try VisionLanguageModel(folder: ModelLocator().folder(of: model), name: model)
+    if json { try printJSON(facts(model)) } else { print(text(model)) }
+  }
+
+  private func facts(_ model: VisionLanguageModel) -> [String: Any] {
+    let (c, vision, text) = (model.configuration, model.configuration.vision, model.configuration.text)
+    return [
+      "schema": "ablate.model/1", "folder": model.folder, "digest": model.digest, "parameters": model.parameterCount,
+      "weight_types": model.elementTypes.map(\.rawValue).sorted(), "image_tokens": c.imageTokens,
+      "vision": [
+        "layers": vision.layers, "layers_used": c.visionLayersUsed, "width": vision.width, "heads": vision.heads,
+        "image_size": vision.imageSize, "patch_size": vision.patchSize, "feature_layer": c.visionFeatureLayer,
+        "select": c.visionFeatureSelect.rawValue,
+      ],
+      "text": [
+        "layers": text.layers, "width": text.width, "heads": text.heads, "kv_heads": text.kvHeads,
+        "head_width": text.headWidth, "mlp_width": text.mlpWidth, "vocabulary": text.vocabulary,
+      ],
+      "hook_points": model.hooks.all.map(\.description),
+    ]
+  }
+
+  private func text(_ model: VisionLanguageModel) -> String {
+    let (c, vision, text) = (model.configuration, model.configuration.vision, model.configuration.text)
+    let keyValues = 2 * text.layers * text.kvHeads * text.headWidth * 4
+    var lines = [
+      "\(model.name): llava, \(model.parameterCount) parameters in \(model.elementTypes.map(\.rawValue).sorted().joined(separator: ", "))",
+      "  folder     \(model.folder)",
+      "  digest     \(model.digest.prefix(16))",
+      "  vision     clip: \(vision.layers) layers (\(c.visionLayersUsed) used: feature layer \(c.visionFeatureLayer), select "
+        + "\(c.visionFeatureSelect.rawValue)), width \(vision.width), \(vision.heads) heads, "
+        + "\(vision.grid) x \(vision.grid) patches of \(vision.patchSize) px",
+      "  projector  \(vision.width) -> \(text.width) -> \(text.width), \(c.projectorActivation.rawValue); \(c.imageTokens) image tokens",
+      "  text       llama: \(text.layers) layers, width \(text.width), \(text.heads) heads (\(text.kvHeads) key-value), "
+        + "MLP \(text.mlpWidth), vocabulary \(text.vocabulary)\(text.tiedEmbeddings ? ", tied" : "")",
+      "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, keys and values \(keyValues) bytes a token",
+      "", "hook points (axes; all can be read and written)",
+    ]
+    for tower in Tower.allCases {
+      let layers = model.hooks.layers(of: tower)
+      let inside = model.hooks.sites(of: tower).map { ("\(tower.rawValue).L.\($0.rawValue)", $0) }
+      let outside = Site.outsideLayers(of: tower).map { ("\(tower.rawValue).\($0.rawValue)", $0) }
+      for (name, site) in outside + inside {
+        let range = name.contains(".L.") ? "  L = 0-\(layers - 1)" : ""
+        lines.append("  " + name.padding(toLength: 22, withPad: " ", startingAt: 0) + site.axes.rawValue + range)
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private func megabytes(_ bytes: Int) -> String { String(format: "%.1f MB", Double(bytes) / 1e6) }
+}

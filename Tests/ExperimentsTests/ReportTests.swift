@@ -1,0 +1,149 @@
+import Experiments
+import Foundation
+import FoundationXML
+import Reports
+import Testing
+
+@Suite struct ReportTests {
+  private func run(
+    _ text: String = manifestText(), behaviour: @escaping FakeEvaluator.Behaviour = { _, _ in }
+  ) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    try folder.writeDataset(6)
+    _ = try folder.run(try folder.plan(text), behaviour: behaviour)
+    return folder
+  }
+
+  @Test func `the summary says which model compensates, with its numbers`() throws {
+    let folder = try run()
+    let report = try RunReport(path: folder.file("run"))
+    let text = report.text
+    #expect(text.hasPrefix("tiny: 48 of 48 trials: 2 models x 6 images x 4 conditions"))
+    #expect(!text.contains("WARNING"))
+    #expect(text.contains("strong compensates (blind, at text.1.resid_post, 12 parts in 6 images): cutting"))
+    #expect(text.contains("lies above zero, a recovery of "))
+    #expect(text.contains("text.0.resid_post  text.1.resid_post"))
+    #expect(
+      text.contains("weak (blind, at text.1.resid_post, 12 parts in 6 images): compensation is not distinguishable"))
+  }
+
+  @Test func `ranks in the summary are those of the rows, computed by hand`() throws {
+    let folder = try run()
+    let summary = try RunReport(path: folder.file("run")).summary
+    let store = try RunStore(path: folder.file("run/run.sqlite"), readOnly: true)
+    let best = try store.bestRows(probe: "lens", metric: "rank").filter {
+      $0.model == "weak" && $0.condition == "vision_cut" && $0.point == "text.1.resid_post"
+    }
+    #expect(best.count == 12 && best.allSatisfy { (8...10).contains($0.best) })
+    let logs = best.map { log2($0.best) }
+    let condition = try #require(summary.models[1].conditions.first { $0.name == "vision_cut" })
+    let rank = try #require(condition.ranks[1])
+    #expect(rank.count == 12)
+    #expect(abs(rank.meanLog2 - logs.reduce(0, +) / 12) < 1e-12)
+    #expect(rank.median == best.map(\.best).sorted()[5...6].reduce(0, +) / 2)
+    let accuracy = summary.models[0].conditions.map { $0.scalars.first?.mean }
+    #expect(accuracy == [1, 0, 0, 0])
+  }
+
+  @Test func `failed and missing trials, and what changed nothing, are said first`() throws {
+    let folder = try run { example, _ in
+      if example.id == "2.png" { throw FakeEvaluator.FakeFailure(condition: "text_cut") }
+    }
+    let text = try RunReport(path: folder.file("run")).text
+    #expect(
+      text.contains(
+        "WARNING: 2 of 48 trials failed and are in no number below; first: strong, 2.png, text_cut: knockout at "
+          + "text.0.pattern: wrote a NaN"))
+    #expect(text.contains("WARNING: strong, blind: 2 parts lack one of the four conditions and are left out"))
+    #expect(text.contains("10 parts in 5 images"))
+    struct Stop: Error {}
+    let half = try TemporaryFolder()
+    try half.writeDataset(6)
+    let counter = Counter()
+    #expect(throws: Stop.self) {
+      try half.run(try half.plan()) { _, _ in if counter.next() == 7 { throw Stop() } }
+    }
+    #expect(try RunReport(path: half.file("run")).text.contains("WARNING: 20 of 48 trials have not been run"))
+  }
+
+  @Test func `receipts that tell of a no-op become warnings`() throws {
+    struct NoOp: Evaluator {
+      mutating func evaluate(_ example: Example, conditions: [String], probes: [String]) throws -> [TrialOutcome] {
+        let receipts = [
+          Receipt(plugin: "cut", points: "text.0.z", visitsPlanned: 1, visitsMade: 1, note: "changed nothing"),
+          Receipt(plugin: "identity", points: "text.0.z", visitsPlanned: 1, visitsMade: 1),
+          Receipt(
+            plugin: "cut", points: "", visitsPlanned: 0, visitsMade: 0, notApplicable: true, note: "matched nothing"),
+        ]
+        return conditions.map { TrialOutcome(condition: $0, result: .completed([], $0 == "clean" ? [] : receipts)) }
+      }
+    }
+    let folder = try TemporaryFolder()
+    try folder.writeDataset(2)
+    let plan = try folder.plan(manifestText(limit: 2))
+    let session = try RunSession(folder: RunFolder(folder.file("run")), plan: plan, provenance: .object([]))
+    let runner = Runner(
+      plan: plan, folder: session.folder, store: session.store, interruption: Interruption(), command: "")
+    #expect { try runner.run(progress: .silent) { _ in NoOp() } } throws: { error in
+      "\(error)".contains("matched nothing in any example: cut (strong, vision_cut); cut (strong, text_cut)")
+    }
+    let warnings = try RunReport(path: folder.file("run")).summary.warnings.filter { $0.contains("strong, text_cut") }
+    #expect(
+      warnings == [
+        "cut (strong, text_cut): changed nothing, in 2 trials", "cut (strong, text_cut): matched nothing, in 2 trials",
+      ])
+  }
+
+  @Test func `the written report is a function of the rows, and its figures are well-formed`() throws {
+    let folder = try run()
+    let report = try RunReport(path: folder.file("run"))
+    let path = try report.write()
+    #expect(try String(contentsOfFile: path, encoding: .utf8) == report.markdown)
+    #expect(try RunReport(path: folder.file("run")).markdown == report.markdown)
+    #expect(report.figures.map(\.name) == ["figures/strong.svg", "figures/weak.svg"])
+    for figure in report.figures {
+      let data = try Data(contentsOf: URL(fileURLWithPath: folder.file("run/" + figure.name)))
+      let root = try XMLDocument(data: data).rootElement()
+      #expect(root?.name == "svg")
+      #expect(root?.elements(forName: "polyline").count == 8)
+      #expect(!figure.svg.contains("nan") && !figure.svg.contains("inf"))
+    }
+  }
+
+  @Test func `names from data cannot act on the page`() throws {
+    let text = manifestText().replacingOccurrences(of: "blind:", with: "\"<script>|*a*\":")
+    let folder = try run(text)
+    let report = try RunReport(path: folder.file("run"))
+    #expect(!report.markdown.contains("<script>") && report.markdown.contains("&lt;script&gt;\\|\\*a\\*"))
+    #expect(report.figures.allSatisfy { !$0.svg.contains("<script>") })
+  }
+
+  @Test func `a folder without a run is a missing input`() {
+    #expect { try RunReport(path: "/nowhere") } throws: { error in
+      (error as? ExperimentError)?.diagnosis.exit == .missingInput
+    }
+  }
+
+  @Test func `a run that was killed while it wrote can be reported`() throws {
+    let folder = try run()
+    let before = try RunReport(path: folder.file("run")).markdown
+    struct Killed: Error {}
+    let snapshot = { (name: String) in
+      try FileManager.default.copyItem(atPath: folder.file("run/\(name)"), toPath: folder.file("killed/\(name)"))
+    }
+    try folder.write("", to: "killed/empty")
+    #expect(throws: Killed.self) {
+      try RunStore(path: folder.file("run/run.sqlite")).write { connection in
+        // A tiny page cache makes SQLite write into the file before the commit: the copy has half a transaction.
+        try connection.execute(sql: "PRAGMA cache_size = 1")
+        try connection.execute(sql: "UPDATE measurements SET value = 1, label = label || label")
+        try snapshot("run.sqlite")
+        try snapshot("run.sqlite-journal")
+        throw Killed()
+      }
+    }
+    let half = try Data(contentsOf: URL(fileURLWithPath: folder.file("killed/run.sqlite")))
+    #expect(try half != Data(contentsOf: URL(fileURLWithPath: folder.file("run/run.sqlite"))))
+    #expect(try RunReport(path: folder.file("killed")).markdown == before)
+  }
+}
