@@ -34,6 +34,13 @@ package struct RunFolder: Sendable {
     }
   }
 
+  /// Removes a run that has no rows, and the folder if nothing else is in it.
+  func remove() {
+    try? clear()
+    try? FileManager.default.removeItem(atPath: file("run.lock"))
+    rmdir(path)
+  }
+
   /// Writes the whole file or nothing.
   package func write(_ text: String, to name: String) throws {
     let target = file(name)

@@ -139,13 +139,21 @@ extension RunStore {
     }
   }
 
-  /// Trials that have at least one completed attempt, and the time that was spent in all.
-  package func totals() throws -> (completed: Int, seconds: Double) {
+  package struct Totals: Sendable, Equatable {
+    package var attempts: Int
+    /// Trials that have at least one completed attempt.
+    package var completed: Int
+    /// Spent on trials, in all sessions.
+    package var seconds: Double
+  }
+
+  package func totals() throws -> Totals {
     try read { connection in
-      let completed = try Int.fetchOne(
-        connection, sql: "SELECT count(DISTINCT key) FROM trials WHERE status = 'completed'")
-      let milliseconds = try Double.fetchOne(connection, sql: "SELECT coalesce(sum(milliseconds), 0) FROM timings")
-      return (completed ?? 0, (milliseconds ?? 0) / 1000)
+      let completed = "SELECT count(DISTINCT key) FROM trials WHERE status = 'completed'"
+      return Totals(
+        attempts: try Int.fetchOne(connection, sql: "SELECT count(*) FROM trials") ?? 0,
+        completed: try Int.fetchOne(connection, sql: completed) ?? 0,
+        seconds: try Double.fetchOne(connection, sql: "SELECT coalesce(sum(milliseconds), 0) / 1000 FROM timings") ?? 0)
     }
   }
 }

@@ -5,6 +5,8 @@ package struct RunSession {
   package let folder: RunFolder
   package let store: RunStore
   private let lock: RunLock
+  /// Whether this session has made the folder's store.
+  private let isNew: Bool
 
   /// - Parameters:
   ///   - provenance: facts about this start, an object. With the plan's size and fingerprints added it goes into the
@@ -16,6 +18,7 @@ package struct RunSession {
     try folder.create()
     lock = try RunLock(folder)
     if fresh { try folder.clear() }
+    isNew = !FileManager.default.fileExists(atPath: folder.store)
     self.folder = folder
     store = try RunStore(path: folder.store, pageLimit: pageLimit)
     try RunSession.check(store, plan, folder)
@@ -28,6 +31,16 @@ package struct RunSession {
     try store.beginSession(manifest: resolved, provenance: provenance)
     try folder.write(resolved.pretty, to: "manifest.resolved.json")
     try folder.write(provenance.pretty, to: "provenance.json")
+  }
+
+  /// Does the session's work. If that fails before the first row of a new run, the folder is taken away again.
+  package func removingIfEmpty<T>(_ work: () throws -> T) throws -> T {
+    do {
+      return try work()
+    } catch {
+      if isNew, (try? store.totals().attempts) == 0 { folder.remove() }
+      throw error
+    }
   }
 
   /// More conditions, examples, models or probes are welcome; a row that the plan does not explain is not.

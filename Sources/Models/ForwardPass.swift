@@ -53,7 +53,7 @@ extension VisionLanguageModel {
 
   /// The projector's output, [image rows, text width] per lane that has rows. Conditions without anything to do before the text tower
   /// share the first such lane; the others of them have no rows here.
-  private func imageRows(
+  func imageRows(
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)?
   ) throws(ModelError) -> Packed {
     let shape = vision.transformer.shape
@@ -87,7 +87,8 @@ extension VisionLanguageModel {
     let rows = lanes.reduce(0) { $0 + $1.rows.count }
     let selected = Tensor(zeros: [rows, width])
     for (old, new) in zip(hidden.lanes, lanes) where !new.rows.isEmpty {
-      (selected.base + new.first * width).update(from: hidden.x.base + (old.first + skip) * width, count: perLane * width)
+      (selected.base + new.first * width).update(
+        from: hidden.x.base + (old.first + skip) * width, count: perLane * width)
     }
     let out = try lifting { () throws(TensorError) in
       try projector.run(selected, rows: rows, &lanes, visitor: visitor)
@@ -105,7 +106,8 @@ extension VisionLanguageModel {
     let shared = image.lanes.first { !$0.program.touchesImage }?.first ?? 0
     var lanes = image.lanes.map { passed in
       let store = PassStore(shape, layers: shape.layers, capacity: input.segments.length, keepsResiduals: false)
-      var lane = Lane(passed.program, store: store, records: true, rows: passed.failure == nil ? Array(ids.indices) : [])
+      var lane = Lane(
+        passed.program, store: store, records: true, rows: passed.failure == nil ? Array(ids.indices) : [])
       lane.failure = passed.failure
       lane.results = passed.results
       return lane
@@ -128,7 +130,7 @@ extension VisionLanguageModel {
   }
 
   /// Token embeddings, with the projected rows `image` at the image tokens, into `target` [ids, width].
-  private func splice(_ ids: [Int], _ image: ConstFloats, into target: Floats) {
+  func splice(_ ids: [Int], _ image: ConstFloats, into target: Floats) {
     let width = text.transformer.shape.width
     var next = 0
     for (row, id) in ids.enumerated() {
@@ -152,8 +154,14 @@ extension VisionLanguageModel {
     let count = readers.reduce(0) { $0 + $1.rows.count }
     let picked = Tensor(zeros: [count, width])
     for (lane, reader) in zip(pack.lanes, readers) {
-      for (n, row) in reader.rows.enumerated() {  // the rows of a full lane are contiguous
-        let source = pack.x.base + (lane.first + row - (lane.rows.first ?? 0)) * width
+      let places = Dictionary(uniqueKeysWithValues: lane.rows.enumerated().map { ($1, lane.first + $0) })
+      for (n, row) in reader.rows.enumerated() {
+        guard let place = places[row] else {
+          throw .input(
+            place: "output rows", problem: "row \(row) is not among the rows of the pass",
+            remedy: "ask for rows of the prompt")
+        }
+        let source = pack.x.base + place * width
         (picked.base + (reader.first + n) * width).update(from: source, count: width)
       }
     }
@@ -167,7 +175,7 @@ extension VisionLanguageModel {
       pack.lanes[i].failure = readers[i].failure
     }
     return readers.map { reader in
-      let own = Tensor(zeros: [reader.rows.count, vocabulary])
+      let own = Tensor(zeros: [reader.failure == nil ? reader.rows.count : 0, vocabulary])
       own.base.update(from: logits.base + reader.first * vocabulary, count: own.count)
       return own
     }

@@ -117,7 +117,8 @@ package struct HookTable: Sendable {
   package func match(_ pattern: String) throws(ModelError) -> [HookPoint] {
     let parts = (pattern == "logits" ? "text.logits" : pattern).split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 2 || parts.count == 3, let last = parts.last else {
-      throw .hookPoint(pattern, problem: "expected tower.layers.site or tower.site", remedy: "for example text.*.resid_post")
+      throw .hookPoint(
+        pattern, problem: "expected tower.layers.site or tower.site", remedy: "for example text.*.resid_post")
     }
     let tower = try self.tower(String(parts[0]), in: pattern)
     let site = try self.site(String(last), in: pattern)
@@ -133,7 +134,9 @@ package struct HookTable: Sendable {
     let known = layer == nil ? Site.outsideLayers(of: tower) : sites(of: tower)
     guard known.contains(site) else {
       throw .hookPoint(
-        text, problem: "\(tower.rawValue) has no site '\(site.rawValue)' \(layer == nil ? "outside its layers" : "in a layer")",
+        text,
+        problem:
+          "\(tower.rawValue) has no site '\(site.rawValue)' \(layer == nil ? "outside its layers" : "in a layer")",
         remedy: "there: " + known.map(\.rawValue).joined(separator: ", "))
     }
     return HookPoint(tower, layer, site)

@@ -43,7 +43,8 @@ extension VisionLanguageModel {
     let (rows, width) = (hidden.shape[0], hidden.shape[1])
     let range = options.vocabulary ?? 0..<configuration.text.vocabulary
     guard targets.allSatisfy({ range.contains($0) }) else {
-      throw .input(place: "lens", problem: "a label's id lies outside the vocabulary range \(range)", remedy: "widen the range")
+      throw .input(
+        place: "lens", problem: "a label's id lies outside the vocabulary range \(range)", remedy: "widen the range")
     }
     let x = Tensor(zeros: [rows, width])
     if options.normed {

@@ -18,7 +18,9 @@ package enum ModelError: DiagnosedError {
     case .hookPoint(let text, let problem, let remedy):
       Diagnosis(problem, at: "hook point '\(text)'", remedy: remedy, exit: .usage)
     case .selector(let text, let place, let problem, let remedy):
-      Diagnosis(problem, at: place.isEmpty ? "selector '\(text)'" : "\(place): selector '\(text)'", remedy: remedy, exit: .badData)
+      Diagnosis(
+        problem, at: place.isEmpty ? "selector '\(text)'" : "\(place): selector '\(text)'", remedy: remedy,
+        exit: .badData)
     case .input(let place, let problem, let remedy): Diagnosis(problem, at: place, remedy: remedy, exit: .badData)
     case .edit(let place, let problem, let remedy): Diagnosis(problem, at: place, remedy: remedy, exit: .badData)
     case .checkpoint(let error): error.diagnosis

@@ -27,9 +27,11 @@ package struct ModelLocator: Sendable {
 
   /// Names of the bundled models, sorted.
   package var bundled: [String] {
-    Set(roots.flatMap { root in
-      ((try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []).filter { isFolder("\(root)/\($0)") }
-    }).sorted()
+    Set(
+      roots.flatMap { root in
+        ((try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []).filter { isFolder("\(root)/\($0)") }
+      }
+    ).sorted()
   }
 
   private var roots: [String] {

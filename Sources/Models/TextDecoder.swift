@@ -26,7 +26,9 @@ struct TextDecoder {
       shape: shape, blocks: blocks, rope: Rope(theta: c.ropeTheta, headWidth: c.headWidth, positions: positions))
   }
 
-  private static func block(_ prefix: String, _ c: TextConfiguration, _ weights: WeightLoader) throws(ModelError) -> Block {
+  private static func block(_ prefix: String, _ c: TextConfiguration, _ weights: WeightLoader) throws(ModelError)
+    -> Block
+  {
     func linear(_ name: String, _ outputs: Int, _ inputs: Int) throws(ModelError) -> Linear {
       try weights.linear(prefix + name, outputs: outputs, inputs: inputs, bias: false)
     }

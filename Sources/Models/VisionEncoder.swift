@@ -18,7 +18,8 @@ struct VisionEncoder {
     configuration = c
     let prefix = "vision_tower.vision_model."
     patchEmbedding = try weights.linear(
-      prefix + "embeddings.patch_embedding", outputs: c.width, shape: [c.width, 3, c.patchSize, c.patchSize], bias: false)
+      prefix + "embeddings.patch_embedding", outputs: c.width, shape: [c.width, 3, c.patchSize, c.patchSize],
+      bias: false)
     classEmbedding = try weights.tensor(prefix + "embeddings.class_embedding", [c.width])
     positionEmbedding = try weights.tensor(prefix + "embeddings.position_embedding.weight", [1 + c.patches, c.width])
     preNorm = try weights.layerNorm(prefix + "pre_layrnorm", c.width, eps: c.eps)  // sic

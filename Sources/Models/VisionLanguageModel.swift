@@ -76,8 +76,12 @@ extension VisionLanguageModel {
         place: "pixel_values", problem: "shape \(pixels.shape), but this model takes [3, \(size), \(size)]",
         remedy: "use the checkpoint's own preprocessing")
     }
-    if let bad = (ids + forced).first(where: { $0 != configuration.imageTokenIndex && !(0..<configuration.text.vocabulary).contains($0) }) {
-      throw .input(place: "input_ids", problem: "id \(bad) is outside the vocabulary of \(configuration.text.vocabulary)", remedy: "")
+    if let bad = (ids + forced).first(where: {
+      $0 != configuration.imageTokenIndex && !(0..<configuration.text.vocabulary).contains($0)
+    }) {
+      throw .input(
+        place: "input_ids", problem: "id \(bad) is outside the vocabulary of \(configuration.text.vocabulary)",
+        remedy: "")
     }
     let segments = try SegmentMap(
       ids: ids, imageToken: configuration.imageTokenIndex, grid: grid, hasClassRow: hasClassRow,
@@ -89,7 +93,8 @@ extension VisionLanguageModel {
     }
     guard segments.length <= configuration.text.maxPositions else {
       throw .input(
-        place: "prompt", problem: "\(segments.length) tokens, but the model has \(configuration.text.maxPositions) positions",
+        place: "prompt",
+        problem: "\(segments.length) tokens, but the model has \(configuration.text.maxPositions) positions",
         remedy: "shorten the prompt")
     }
     return ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)

@@ -16,7 +16,9 @@ extension VisionLanguageModel {
     let separator = prompt.last?.isWhitespace ?? false ? "" : " "
     let start = try encode(prompt, special: true)
     let whole = try encode(prompt + separator + answer, special: true)
-    if whole.count > start.count, Array(whole.prefix(start.count)) == start { return Array(whole.dropFirst(start.count)) }
+    if whole.count > start.count, Array(whole.prefix(start.count)) == start {
+      return Array(whole.dropFirst(start.count))
+    }
     return try ids(word: answer)
   }
 

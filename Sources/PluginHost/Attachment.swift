@@ -57,7 +57,9 @@ final class Attachment {
         let library = try PluginLibrary.open(manifest)
         let rows = emitted
         let services = HostServices(
-          log: { level, text in if level.rawValue >= HostServices.LogLevel.warning.rawValue { logLine("\(manifest.id): \(text)") } },
+          log: { level, text in
+            if level.rawValue >= HostServices.LogLevel.warning.rawValue { logLine("\(manifest.id): \(text)") }
+          },
           emit: { lane, table, columns in rows.take(lane, table, columns) },
           randomKey: { rows.key(of: $0) })
         let instance = try PluginInstance(library, parameters: parameters, model: model, services: services)

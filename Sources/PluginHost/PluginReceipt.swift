@@ -29,7 +29,9 @@ extension LaneEnd {
     let footprint = resolver.footprints[index]
     let done = output.results.receipts[index] ?? [:]
     let edges = program.edges.compactMap { point, mask in mask.counts[index].map { (point, $0) } }
-    let dropped = footprint.plan.edits.contains { $0.operation == .edgeDrop || $0.operation == .edgeKeepOnly } || attachment.dropsEdges
+    let dropped =
+      footprint.plan.edits.contains { $0.operation == .edgeDrop || $0.operation == .edgeKeepOnly }
+      || attachment.dropsEdges
     let changed = done.values.reduce(0) { $0 + $1.changed } + edges.reduce(0) { $0 + $1.1.edges }
     let isProbe = attachment.isProbe
     let reachable = isProbe || footprint.writes.isEmpty || footprint.writes.contains { reaches($0.key, $0.value) }
@@ -37,14 +39,16 @@ extension LaneEnd {
       plugin: attachment.name, points: pattern(footprint.points),
       visitsPlanned: plannedVisits(index) + edges.count,
       visitsMade: done.values.reduce(0) { $0 + $1.visits } + edges.count,
-      rowsChanged: changed == 0 ? 0 : done.values.reduce(0) { $0 + ($1.changed > 0 ? $1.rows : 0) } + edges.reduce(0) { $0 + $1.1.rows },
+      rowsChanged: changed == 0
+        ? 0 : done.values.reduce(0) { $0 + ($1.changed > 0 ? $1.rows : 0) } + edges.reduce(0) { $0 + $1.1.rows },
       elementsChanged: changed,
       largestChange: dropped && !edges.isEmpty ? .infinity : Double(done.values.map(\.largest).max() ?? 0),
       reachable: reachable, notApplicable: footprint.asked && !footprint.matched,
       note: note(attachment, footprint, changed: changed, reachable: reachable))
   }
 
-  private func note(_ attachment: Attachment, _ footprint: Resolver.Footprint, changed: Int, reachable: Bool) -> String? {
+  private func note(_ attachment: Attachment, _ footprint: Resolver.Footprint, changed: Int, reachable: Bool) -> String?
+  {
     if attachment.isProbe { return nil }
     if footprint.asked && !footprint.matched { return "matched nothing in this item" }
     if !reachable { return "cannot affect anything that this trial reads" }
@@ -115,7 +119,9 @@ extension LaneEnd {
     return places.sorted { $0.key < $1.key }.map { key, points in
       let layers = points.compactMap(\.layer).sorted()
       guard let first = layers.first, let last = layers.last else { return key.replacing("*.", with: "") }
-      if layers.count == last - first + 1 { return key.replacing("*", with: first == last ? "\(first)" : "\(first)-\(last)") }
+      if layers.count == last - first + 1 {
+        return key.replacing("*", with: first == last ? "\(first)" : "\(first)-\(last)")
+      }
       return key.replacing("*", with: layers.map(String.init).joined(separator: ","))
     }.joined(separator: ", ")
   }

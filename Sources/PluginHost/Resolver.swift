@@ -37,7 +37,9 @@ struct Resolver {
     for (index, attachment) in attachments.enumerated() {
       let plan: PlanRequest
       do { plan = try attachment.plan(facts) } catch { throw .plugin(error) }
-      do { try add(attachment, plan, index) } catch { throw .request(attachment: attachment.name, item: item.id, error) }
+      do { try add(attachment, plan, index) } catch {
+        throw .request(attachment: attachment.name, item: item.id, error)
+      }
     }
     do { try compileEdges() } catch { throw .request(attachment: condition, item: item.id, error) }
   }
@@ -123,7 +125,9 @@ struct Resolver {
   /// Layers with the same rules share one compiled mask.
   private mutating func compileEdges() throws(ModelError) {
     var compiled: [(rules: [EdgeRule], tower: Tower, mask: EdgeMask)] = []
-    for (point, rules) in rules.sorted(by: { ($0.key.tower.rawValue, $0.key.layer ?? 0) < ($1.key.tower.rawValue, $1.key.layer ?? 0) }) {
+    for (point, rules) in rules.sorted(by: {
+      ($0.key.tower.rawValue, $0.key.layer ?? 0) < ($1.key.tower.rawValue, $1.key.layer ?? 0)
+    }) {
       if let known = compiled.first(where: { $0.tower == point.tower && $0.rules.elementsEqual(rules, by: ==) }) {
         program.edges[point] = known.mask
         continue
@@ -154,7 +158,8 @@ struct Resolver {
       let id = readings.count
       readings.append(ResolvedReading(attachment: index, index: number, request: reading))
       let keys = isMass ? try TokenSelector(reading.keys).resolve(item.rows(of: point.tower)) : []
-      program.add(Op(isMass ? .mass(reading: id, keys: keys) : .capture(reading: id), rows: rows, plugin: index), at: point)
+      program.add(
+        Op(isMass ? .mass(reading: id, keys: keys) : .capture(reading: id), rows: rows, plugin: index), at: point)
     }
   }
 

@@ -18,7 +18,10 @@ package final class Session {
     let facts = model.facts
     do {
       self.conditions = try conditions.map { condition throws(PluginError) in
-        (condition.name, try condition.steps.map { step throws(PluginError) in try Attachment(step, model: facts, seed: seed) })
+        (
+          condition.name,
+          try condition.steps.map { step throws(PluginError) in try Attachment(step, model: facts, seed: seed) }
+        )
       }
       self.probes = try probes.map { probe throws(PluginError) in
         let attachment = try Attachment(probe.spec, model: facts, seed: seed)
@@ -100,10 +103,13 @@ package final class Session {
       do {
         try instance.endLane(UInt32(end.lane), readings: answers[index] ?? [])
       } catch {
-        if outcome.failure == nil { outcome.failure = .init(plugin: attachment.name, point: "end_lane", reason: error.diagnosis.what) }
+        if outcome.failure == nil {
+          outcome.failure = .init(plugin: attachment.name, point: "end_lane", reason: error.diagnosis.what)
+        }
       }
       for (table, columns) in attachment.emitted.end(UInt32(end.lane)) {
-        outcome.tables.append(.init(source: end.probeNames[index], plugin: attachment.name, table: table, columns: columns))
+        outcome.tables.append(
+          .init(source: end.probeNames[index], plugin: attachment.name, table: table, columns: columns))
       }
     }
     return outcome

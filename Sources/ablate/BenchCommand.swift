@@ -29,12 +29,20 @@ struct BenchCommand: ParsableCommand {
     let plain = median(times.clean.dropFirst())
     let giga = 2e-9 * Double(model.multiplyAdds(input))
     let peak = try peakGigaflops(model.engine)
-    print("threads \(engineThreads), oneDNN \(Engine.provenance.version) \(Engine.provenance.isa), kernels \(model.engine.kernels)")
+    print(
+      "threads \(engineThreads), oneDNN \(Engine.provenance.version) \(Engine.provenance.isa), kernels \(model.engine.kernels)"
+    )
     print(String(format: "peak   %.0f GFLOP/s (f32 product of 1024 x 4096 x 4096, best of 5)", peak))
-    print(String(format: "clean  %.2f ms, %.2f GFLOP, %.0f GFLOP/s, %.0f %% of peak", plain, giga, giga / plain * 1e3, giga / plain * 1e5 / peak))
+    print(
+      String(
+        format: "clean  %.2f ms, %.2f GFLOP, %.0f GFLOP/s, %.0f %% of peak", plain, giga, giga / plain * 1e3,
+        giga / plain * 1e5 / peak))
     guard !specs.isEmpty else { return }
     let extra = median(times.hooked.dropFirst()) - plain
-    print(String(format: "plugin %.2f ms, %+.2f %%; %d visits, %.0f ns each", plain + extra, extra / plain * 100, times.visits, extra * 1e6 / Double(max(1, times.visits))))
+    print(
+      String(
+        format: "plugin %.2f ms, %+.2f %%; %d visits, %.0f ns each", plain + extra, extra / plain * 100, times.visits,
+        extra * 1e6 / Double(max(1, times.visits))))
   }
 
   private func time(_ session: Session, _ input: ModelInput) throws -> (milliseconds: Double, visits: Int) {

@@ -35,7 +35,9 @@ struct CaptureCommand: ParsableCommand {
   private func hookPoints(_ model: VisionLanguageModel) throws -> [HookPoint] {
     var seen: Set<HookPoint> = []
     return try at.split(separator: ",").map(String.init).reduce(into: [String]()) { pieces, piece in
-      if let last = pieces.last, last.split(separator: ".").count == 2, !last.hasSuffix("logits"), piece.first?.isNumber ?? false {
+      if let last = pieces.last, last.split(separator: ".").count == 2, !last.hasSuffix("logits"),
+        piece.first?.isNumber ?? false
+      {
         pieces[pieces.count - 1] = last + "," + piece
       } else {
         pieces.append(piece)

@@ -1,6 +1,7 @@
 import Experiments
 import Foundation
-import PluginHost
+import PluginRuntime
+import PluginRuntime
 
 /// A manifest expanded with the engine's digests: what `run` and `plan` start from.
 struct Experiment {
@@ -20,6 +21,8 @@ struct Experiment {
   func evaluator(of model: ModelReference) throws -> any Evaluator {
     try ModelEvaluator(manifest: manifest, model: model, search: search)
   }
+
+  func firstEvaluator() throws -> (any Evaluator)? { try manifest.models.first.map(evaluator) }
 
   /// Facts about this start that are not in the manifest.
   var provenance: JSON {

@@ -24,7 +24,9 @@ struct ExampleOptions: ParsableArguments {
   @Option(help: "The prompt, with <image> once in it.")
   var prompt: String?
 
-  @Option(help: "A safetensors file with input_ids (I64) and pixel_values (F32, [3, size, size]), in place of image and prompt.")
+  @Option(
+    help:
+      "A safetensors file with input_ids (I64) and pixel_values (F32, [3, size, size]), in place of image and prompt.")
   var inputs: String?
 
   /// The example as the model takes it.

@@ -2,7 +2,6 @@ import ArgumentParser
 import Diagnostics
 import Experiments
 import Foundation
-import PluginHost
 import Reports
 
 struct RunCommand: ParsableCommand {
@@ -39,13 +38,19 @@ struct RunCommand: ParsableCommand {
     defer { withExtendedLifetime(sources) {} }
     let experiment = try Experiment(manifestPath: manifest)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
+    // Before the folder is touched: a plugin's parameters are checked here, and --fresh throws rows away.
+    var first = fresh || !FileManager.default.fileExists(atPath: folder.store) ? try experiment.firstEvaluator() : nil
     let session = try RunSession(
       folder: folder, plan: experiment.plan, provenance: experiment.provenance, fresh: fresh)
     let runner = Runner(
       plan: experiment.plan, folder: folder, store: session.store, interruption: interruption,
       retryFailed: retryFailed, command: resumingCommand)
-    let outcome = try runner.run(progress: quiet ? .silent : Progress.style()) { model in
-      try experiment.evaluator(of: model)
+    let outcome = try session.removingIfEmpty {
+      try runner.run(progress: quiet ? .silent : Progress.style()) { model in
+        defer { first = nil }
+        guard let first, model == experiment.manifest.models.first else { return try experiment.evaluator(of: model) }
+        return first
+      }
     }
     print(
       "\(outcome.total) trials in \(folder.path): \(outcome.computed) computed now, \(outcome.stored) stored before, "

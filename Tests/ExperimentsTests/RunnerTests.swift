@@ -212,6 +212,26 @@ extension RunStore {
     #expect(try folder.rows() == folder.rows(in: "whole"))
   }
 
+  @Test func `a run that fails before its first row leaves no folder, a later one keeps its rows`() throws {
+    let folder = try folder()
+    let plan = try folder.plan()
+    for (stop, remains) in [(0, false), (1, true)] {
+      let run = RunFolder(folder.file("run-\(stop)"))
+      let session = try RunSession(folder: run, plan: plan, provenance: .object([]))
+      let runner = Runner(
+        plan: plan, folder: run, store: session.store, interruption: Interruption(), command: "")
+      let counter = Counter()
+      #expect(throws: Stop.self) {
+        try session.removingIfEmpty {
+          try runner.run(progress: .silent) {
+            FakeEvaluator(model: $0.name) { _, _ in if counter.next() == stop { throw Stop() } }
+          }
+        }
+      }
+      #expect(FileManager.default.fileExists(atPath: run.path) == remains)
+    }
+  }
+
   @Test func `an evaluator that does not answer what it was asked is found out`() throws {
     struct Forgetful: Evaluator {
       var inner: FakeEvaluator

@@ -7,7 +7,7 @@ import Experiments
 let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
   .deletingLastPathComponent().resolvingSymlinksInPath()
 
-private func shippedManifests() throws -> [String] {
+func shippedManifests() throws -> [String] {
   try FileManager.default.subpathsOfDirectory(
     atPath: repository.appendingPathComponent("manifests").resolvingSymlinksInPath().path
   )

@@ -82,7 +82,8 @@ import Testing
 
 /// Mistakes that an implementation could make; each must be seen.
 enum Fault: String, CaseIterable {
-  case ropeTheta, rmsEps, layerNormEps, geluKind, projectorGelu, featureLayer, keyValueHeadOrder, patchOrder, maskOffByOne
+  case ropeTheta, rmsEps, layerNormEps, geluKind, projectorGelu, featureLayer, keyValueHeadOrder, patchOrder,
+    maskOffByOne
 
   var checkpoint: String {
     switch self {

@@ -71,7 +71,8 @@ extension ModelConfiguration {
   /// Reads and checks `folder`/config.json.
   package init(folder: String) throws(CheckpointError) {
     var json = try StrictObject(
-      contentsOf: folder + "/config.json", remedy: "give a Hugging Face checkpoint folder, or the name of a bundled model")
+      contentsOf: folder + "/config.json",
+      remedy: "give a Hugging Face checkpoint folder, or the name of a bundled model")
     try json.architecture("llava")
     var text = try json.object("text_config")
     var vision = try json.object("vision_config")
@@ -128,7 +129,8 @@ extension VisionConfiguration {
     let type: String = try json.read("model_type", default: "clip_vision_model")
     guard type == "clip_vision_model" else {
       throw .unsupported(
-        path: json.path, key: "vision_config.model_type", problem: "'\(type)'", remedy: "this version runs: clip_vision_model")
+        path: json.path, key: "vision_config.model_type", problem: "'\(type)'",
+        remedy: "this version runs: clip_vision_model")
     }
     width = try json.count("hidden_size", default: 768)
     mlpWidth = try json.count("intermediate_size", default: 3072)

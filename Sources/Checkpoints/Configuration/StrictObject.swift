@@ -86,7 +86,8 @@ struct StrictObject {
   func finish(harmless: Set<String>) throws(CheckpointError) {
     for key in values.keys.sorted() where !harmless.contains(key) {
       throw .unsupported(
-        path: path, key: name(key), problem: "the key is not known to Ablate, so its effect on the model is not computed",
+        path: path, key: name(key),
+        problem: "the key is not known to Ablate, so its effect on the model is not computed",
         remedy: "remove it if it changes nothing, or report the checkpoint")
     }
   }

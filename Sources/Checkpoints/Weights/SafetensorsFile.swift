@@ -140,7 +140,8 @@ extension SafetensorsFile {
     return header
   }
 
-  private static func entry(_ name: String, _ value: Any, dataSize: Int, path: String) throws(CheckpointError) -> Entry {
+  private static func entry(_ name: String, _ value: Any, dataSize: Int, path: String) throws(CheckpointError) -> Entry
+  {
     func malformed(_ problem: String) -> CheckpointError { .malformed(path: path, at: name, problem: problem) }
     guard let fields = value as? [String: Any], let typeName = fields["dtype"] as? String,
       let shape = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int], offsets.count == 2

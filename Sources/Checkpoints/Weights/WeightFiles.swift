@@ -62,8 +62,14 @@ package final class WeightFiles: Sendable {
     let half = source.assumingMemoryBound(to: UInt16.self)
     switch type {
     case .f32: memcpy(tensor.base, source, tensor.count * 4)
-    case .f16: parallelFor(tensor.count, grain: 65536) { ck_widen_f16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count)) }
-    case .bf16: parallelFor(tensor.count, grain: 65536) { ck_widen_bf16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count)) }
+    case .f16:
+      parallelFor(tensor.count, grain: 65536) {
+        ck_widen_f16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count))
+      }
+    case .bf16:
+      parallelFor(tensor.count, grain: 65536) {
+        ck_widen_bf16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count))
+      }
     case .i64: throw .unsupported(path: place, key: "dtype", problem: "I64 as a parameter")
     }
   }

@@ -123,7 +123,9 @@ extension EdgeMask {
       if biases {
         for (keys, value) in edges.biased[query] ?? [] { for key in keys { row[key] += value } }
       }
-      for keys in edges.dropped[query] ?? [] { (row + keys.lowerBound).update(repeating: -.infinity, count: keys.count) }
+      for keys in edges.dropped[query] ?? [] {
+        (row + keys.lowerBound).update(repeating: -.infinity, count: keys.count)
+      }
     }
   }
 

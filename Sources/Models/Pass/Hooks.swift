@@ -55,7 +55,9 @@ struct HookedSite {
   /// Calls, then checks each copy: canaries, read-only, finite; and takes it over where the plugin may write.
   private func finish(_ visits: [Visit], _ lanes: inout [Lane], visitor: (any HookVisitor)?) {
     guard !visits.isEmpty, let visitor else { return }
-    for failure in visitor.visit(visits) where lanes[failure.lane].failure == nil { lanes[failure.lane].failure = failure }
+    for failure in visitor.visit(visits) where lanes[failure.lane].failure == nil {
+      lanes[failure.lane].failure = failure
+    }
     for visit in visits where lanes[visit.lane].failure == nil {
       let op = Op(.call(access: visit.access, writes: visit.writable), rows: visit.rows, heads: visit.heads)
       let selection = Selection(op, lanes[visit.lane], site: self)
@@ -99,12 +101,16 @@ struct HookedSite {
       }
       lane.results.captures.append(
         .init(reading: reading, plugin: op.plugin, point: point, rows: selection.rows, tensor: tensor))
-      lane.results.record(op.plugin, point) { $0.visits += 1; $0.rows += selection.rows.count }
+      lane.results.record(op.plugin, point) {
+        $0.visits += 1; $0.rows += selection.rows.count
+      }
     case .mass(let reading, let keys):
       lane.results.masses.append(
         .init(
           reading: reading, plugin: op.plugin, point: point, rows: selection.rows, tensor: mass(selection, keys: keys)))
-      lane.results.record(op.plugin, point) { $0.visits += 1; $0.rows += selection.rows.count }
+      lane.results.record(op.plugin, point) {
+        $0.visits += 1; $0.rows += selection.rows.count
+      }
     case .scale, .set, .add: edit(op, selection, &lane)
     }
   }
@@ -130,7 +136,8 @@ struct HookedSite {
   private func mass(_ selection: Selection, keys: [Row]) -> Tensor {
     let tensor = Tensor(zeros: Array(selection.shape.prefix(2)))
     for (n, offset) in selection.offsets.enumerated() {
-      tensor.base[n] = keys.reduce(into: Float(0)) { sum, key in if key < selection.width { sum += base[offset + key] } }
+      tensor.base[n] = keys.reduce(into: Float(0)) { sum, key in if key < selection.width { sum += base[offset + key] }
+      }
     }
     return tensor
   }
@@ -174,7 +181,7 @@ struct Selection {
     case .headsRowsKeys:
       let heads = op.heads ?? Array(0..<dimensions.heads)
       let capacity = lane.store.capacity
-      width = dimensions.causal ? (lane.rows.last ?? -1) + 1 : capacity
+      width = dimensions.causal ? (rows.last ?? -1) + 1 : capacity  // the same whatever other rows are in the pack
       offsets = heads.flatMap { head in places.map { (head * lane.rows.count + $0) * capacity } }
       shape = [heads.count, rows.count, width]
     }

@@ -36,7 +36,7 @@ struct TowerPass {
     var x = x
     for layer in tower.blocks.indices {
       x = admit(x, at: layer)
-      if count == 0 { break }
+      if count == 0 { continue }  // a lane that borrows may enter later
       do { try block(layer, x) } catch { throw .tensor(error) }
     }
     return admit(x, at: tower.blocks.count)

@@ -4,9 +4,10 @@ extension Program {
   /// A pure function of the program: rows written (or whose edges change) at a layer, and from then on every row that can attend to a
   /// row that differs through an edge that no rule cuts for all heads. Errs on the side of computing.
   package func rowsToCompute(tower: Tower, layers: Int, length: Int, causal: Bool) -> [[Row]] {
-    var dirty = Set(writtenRows(at: HookPoint(tower, nil, .embed)))
+    let embed = HookPoint(tower, nil, .embed)
+    var dirty = Set(writtenRows(at: embed))
     return (0..<layers).map { layer in
-      var read: Set<Row> = []
+      var read = layer == 0 ? Set(self[embed].flatMap(\.rows)) : []
       for site in Site.ofLayer {
         let point = HookPoint(tower, layer, site)
         dirty.formUnion(writtenRows(at: point))
@@ -16,7 +17,9 @@ extension Program {
       mask?.classes.forEach { dirty.formUnion($0.queries) }
       let sources = dirty
       for query in 0..<length where !dirty.contains(query) {
-        let reached = sources.contains { key in (!causal || key <= query) && !(mask?.cutsForAllHeads(query, key) ?? false) }
+        let reached = sources.contains { key in
+          (!causal || key <= query) && !(mask?.cutsForAllHeads(query, key) ?? false)
+        }
         if reached { dirty.insert(query) }
       }
       return dirty.union(read).sorted()

@@ -71,7 +71,8 @@ struct SelectorParser {
     rest.removeFirst(word.count)
     if word.hasPrefix("mask:"), word.count > 5 { return .mask(String(word.dropFirst(5))) }
     guard TokenSelector.names.contains(String(word)) else {
-      throw failure("no rows are called '\(word)'", remedy: suggestion(for: String(word), in: TokenSelector.names + ["mask:NAME"]))
+      throw failure(
+        "no rows are called '\(word)'", remedy: suggestion(for: String(word), in: TokenSelector.names + ["mask:NAME"]))
     }
     guard word == "image" || word == "patches", take("[") else { return .named(String(word)) }
     let rows = try slice()

@@ -38,9 +38,10 @@ package indirect enum TokenSelector: Sendable, Equatable {
     case .mask(let name): rows.rows(ofMask: name) ?? []
     case .grid(let r, let c): try TokenSelector.grid(r, c, rows)
     case .indices(let slices):
-      Set(try slices.map { slice throws(ModelError) in
-        try slice.resolve(count: rows.count, of: "the \(rows.tower.rawValue) tower's rows")
-      }.joined())
+      Set(
+        try slices.map { slice throws(ModelError) in
+          try slice.resolve(count: rows.count, of: "the \(rows.tower.rawValue) tower's rows")
+        }.joined())
     case .union(let a, let b): try a.set(rows).union(b.set(rows))
     case .difference(let a, let b): try a.set(rows).subtracting(b.set(rows))
     case .intersection(let a, let b): try a.set(rows).intersection(b.set(rows))

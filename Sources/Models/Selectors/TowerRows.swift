@@ -23,7 +23,8 @@ package struct TowerRows: Sendable {
     let starts = (0..<map.imageCount).map { $0 * perImage }
     return TowerRows(
       tower: .projector, count: perImage * map.imageCount, grid: map.grid,
-      firstPatches: starts.map { $0 + (map.hasClassRow ? 1 : 0) }, classRows: map.hasClassRow ? starts : [], segments: nil,
+      firstPatches: starts.map { $0 + (map.hasClassRow ? 1 : 0) }, classRows: map.hasClassRow ? starts : [],
+      segments: nil,
       masks: masks)
   }
 
