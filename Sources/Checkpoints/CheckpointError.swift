@@ -7,6 +7,8 @@ package enum CheckpointError: DiagnosedError {
   case malformed(path: String, at: String = "", problem: String, remedy: String = "")
   /// Well formed, but something that Ablate does not compute.
   case unsupported(path: String, key: String, problem: String, remedy: String = "")
+  /// An output file that cannot be written there.
+  case unwritable(path: String, problem: String, remedy: String)
 
   package var diagnosis: Diagnosis {
     switch self {
@@ -16,6 +18,8 @@ package enum CheckpointError: DiagnosedError {
       Diagnosis(problem, at: at.isEmpty ? path : "\(path): \(at)", remedy: remedy, exit: .badData)
     case .unsupported(let path, let key, let problem, let remedy):
       Diagnosis("unsupported: \(problem)", at: "\(path): \(key)", remedy: remedy, exit: .badData)
+    case .unwritable(let path, let problem, let remedy):
+      Diagnosis("the file cannot be written: \(problem)", at: path, remedy: remedy, exit: .missingInput)
     }
   }
 }

@@ -9,6 +9,9 @@ package struct Dataset: Sendable {
   /// How many lines the file has in all.
   package var available: Int
 
+  /// SHA-256 over the digests of the slice's examples.
+  package var digest: String { SHA256.hex(examples.map(\.digest).joined(separator: "\n")) }
+
   package init(_ reference: DatasetReference) throws {
     path = reference.path
     let file = (path as NSString).appendingPathComponent("metadata.jsonl")

@@ -9,6 +9,13 @@ package protocol Evaluator {
   /// - Throws: what ends the run: an image that cannot be read, a model that cannot be used. Nothing of this example is
   ///   stored then; what came before it is.
   mutating func evaluate(_ example: Example, conditions: [String], probes: [String]) throws -> [TrialOutcome]
+
+  /// What computed, known only afterwards: kernels, threads. An object; goes into the provenance.
+  var facts: JSON { get }
+}
+
+extension Evaluator {
+  package var facts: JSON { .object([]) }
 }
 
 package struct TrialOutcome: Sendable, Equatable {

@@ -1,4 +1,3 @@
-import Diagnostics
 import Foundation
 
 /// What the trials of one model under one condition cost, all examples together. The engine gives it.
@@ -23,13 +22,13 @@ package struct PlanDescription: Sendable {
   package let plan: Plan
   /// One per model and condition; empty when the engine was not asked.
   package var costs: [CostEstimate]
-  /// Multiply-adds per second of this machine, for the estimate of time.
-  package var speed: Double?
+  /// How long all trials take on this machine, if that was found out.
+  package var seconds: Double?
 
-  package init(plan: Plan, costs: [CostEstimate] = [], speed: Double? = nil) {
+  package init(plan: Plan, costs: [CostEstimate] = [], seconds: Double? = nil) {
     self.plan = plan
     self.costs = costs
-    self.speed = speed
+    self.seconds = seconds
   }
 
   private var partCount: Int { plan.dataset.examples.reduce(0) { $0 + $1.parts.count } }
@@ -38,15 +37,9 @@ package struct PlanDescription: Sendable {
     costs.first { $0.model == model && $0.condition == condition }
   }
 
-  private var seconds: Double? {
-    guard let speed, speed > 0, !costs.isEmpty else { return nil }
-    return costs.reduce(0) { $0 + Double($1.multiplyAdds) } / speed
-  }
-
   /// The same on every machine and from every folder: no digest of a binary, no path, no time.
   package var json: JSON {
     let manifest = plan.manifest
-    let digest = SHA256.hex(plan.dataset.examples.map(\.digest).joined(separator: "\n"))
     let conditions = manifest.conditions.map { condition in
       JSON.object([
         ("name", .string(condition.name)), ("steps", .array(condition.steps.map(\.json))),
@@ -62,7 +55,8 @@ package struct PlanDescription: Sendable {
     return .object([
       ("schema", .string("ablate.plan/1")), ("name", .string(manifest.name)), ("seed", .int(manifest.seed)),
       ("models", .strings(manifest.models.map(\.name))), ("examples", .int(plan.dataset.examples.count)),
-      ("parts", .int(partCount)), ("dataset_digest", .string(digest)), ("mask_rule", manifest.maskRule.json),
+      ("parts", .int(partCount)), ("dataset_digest", .string(plan.dataset.digest)),
+      ("mask_rule", manifest.maskRule.json),
       ("trials", .int(plan.trials.count)), ("conditions", .array(conditions)),
       ("probes", .object(manifest.probes.map { ($0.name, $0.use.json) })),
       ("readings", .strings(manifest.readings.map(\.rawValue))), ("max_new_tokens", .int(manifest.maxNewTokens)),
@@ -104,7 +98,8 @@ package struct PlanDescription: Sendable {
         lines.append("    \(name)  \(cost.visits) visits, \(giga) G multiply-adds")
       }
     }
-    if let seconds { lines.append("time        about \(Progress.duration(seconds.rounded(.up))) on this machine") }
+    let time = seconds.map { "about \(Progress.duration($0.rounded(.up))) on this machine" }
+    lines.append("time        " + (time ?? "not tried, the examples are too big for it; `ablate bench` times a pass"))
     return lines
   }
 }

@@ -10,6 +10,14 @@ extension RunStore {
     }
   }
 
+  /// Notes what computed a model's trials, in the session that began last.
+  package func noteEngine(model: String, facts: JSON) throws {
+    try write {
+      try $0.execute(
+        sql: "INSERT INTO engines SELECT max(id), ?, ? FROM sessions", arguments: [model, facts.compact])
+    }
+  }
+
   /// The readings that the plan asks for and the store lacks, trial by trial, in the plan's order. A trial whose last
   /// attempt failed is left alone unless `retryFailed`.
   package func pending(of plan: Plan, retryFailed: Bool) throws -> [PendingTrial] {

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// A run folder opened for writing: locked, its store migrated, its earlier rows checked against the plan.
@@ -9,7 +10,7 @@ package struct RunSession {
   private let isNew: Bool
 
   /// - Parameters:
-  ///   - provenance: facts about this start, an object. With the plan's size and fingerprints added it goes into the
+  ///   - provenance: facts about this start, an object. With the plan's size and the digests added it goes into the
   ///     store and into `provenance.json`.
   ///   - fresh: removes the rows that are there, once the folder is locked.
   package init(
@@ -26,7 +27,10 @@ package struct RunSession {
     var provenance = provenance
     if case .object(let facts) = provenance {
       let size: JSON = .object([("trials", .int(plan.trials.count)), ("examples", .int(plan.dataset.examples.count))])
-      provenance = .object(facts + [("plan", size), ("fingerprints", plan.fingerprints.json)])
+      let digests: [(String, JSON)] = [
+        ("manifest_digest", .string(SHA256.hex(resolved.compact))), ("dataset_digest", .string(plan.dataset.digest)),
+      ]
+      provenance = .object(facts + [("plan", size)] + digests + [("fingerprints", plan.fingerprints.json)])
     }
     try store.beginSession(manifest: resolved, provenance: provenance)
     try folder.write(resolved.pretty, to: "manifest.resolved.json")

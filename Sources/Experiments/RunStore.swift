@@ -78,6 +78,13 @@ extension RunStore {
     )
     """,
     """
+    CREATE TABLE engines (           -- what computed: one row per session and model
+      session INTEGER NOT NULL REFERENCES sessions (id),
+      model TEXT NOT NULL,
+      facts TEXT NOT NULL            -- JSON: kernels, threads
+    )
+    """,
+    """
     CREATE TABLE trials (            -- one row per attempt; a retried failure adds one
       id INTEGER PRIMARY KEY,
       key TEXT NOT NULL,             -- SHA-256 over everything that the numbers depend on

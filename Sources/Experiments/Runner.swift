@@ -63,6 +63,7 @@ package struct Runner {
         done += trials.count
         progress.advance(by: trials.count, at: model.name)
       }
+      try store.noteEngine(model: model.name, facts: evaluator.facts)
     }
     try checkMatches()
     return Outcome(

@@ -123,7 +123,13 @@ package struct HookTable: Sendable {
     let tower = try self.tower(String(parts[0]), in: pattern)
     let site = try self.site(String(last), in: pattern)
     if parts.count == 2 { return [try point(tower, nil, site, in: pattern)] }
-    let layers = try LayerSelector(parts[1] == "*" ? "all" : String(parts[1])).resolve(self, tower: tower)
+    let layers: [Int]
+    do {
+      layers = try LayerSelector(parts[1] == "*" ? "all" : String(parts[1])).resolve(self, tower: tower)
+    } catch {
+      guard case .selector(_, _, let problem, let remedy) = error else { throw error }
+      throw .hookPoint(pattern, problem: problem, remedy: remedy)
+    }
     return try layers.map { layer throws(ModelError) in try point(tower, layer, site, in: pattern) }
   }
 

@@ -17,12 +17,20 @@ package struct ModelLocator: Sendable {
     let path = name.hasPrefix("/") ? name : base.map { "\($0)/\(name)" } ?? name
     if isPath || isFolder(path) {
       guard isFolder(path) else {
-        throw .missing(path: path, remedy: "give a Hugging Face checkpoint folder, or the name of a bundled model")
+        let exists = FileManager.default.fileExists(atPath: path)
+        throw .missing(
+          path: exists ? path + "/config.json" : path,
+          remedy: "give a Hugging Face checkpoint folder, or the name of a bundled model")
       }
       return path
     }
     for root in roots where isFolder("\(root)/\(name)") { return "\(root)/\(name)" }
-    throw .missing(path: name, remedy: "no bundled model has this name; " + suggestion(for: name, in: bundled))
+    let known = bundled
+    throw .missing(
+      path: name,
+      remedy: known.isEmpty
+        ? "no models are bundled here; give the path of a checkpoint folder, with a '/'"
+        : "no bundled model has this name; " + suggestion(for: name, in: known))
   }
 
   /// Names of the bundled models, sorted.

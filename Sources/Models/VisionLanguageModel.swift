@@ -71,7 +71,8 @@ extension VisionLanguageModel {
     ids: [Int], pixels: Tensor, forced: [Int] = [], newTokens: Int = 0
   ) throws(ModelError) -> ModelInput {
     let size = configuration.vision.imageSize
-    guard pixels.count == 3 * size * size else {
+    // Another order of axes has as many values and is another picture.
+    guard Array(pixels.shape.suffix(3)) == [3, size, size], pixels.count == 3 * size * size else {
       throw .input(
         place: "pixel_values", problem: "shape \(pixels.shape), but this model takes [3, \(size), \(size)]",
         remedy: "use the checkpoint's own preprocessing")
@@ -81,7 +82,13 @@ extension VisionLanguageModel {
     }) {
       throw .input(
         place: "input_ids", problem: "id \(bad) is outside the vocabulary of \(configuration.text.vocabulary)",
-        remedy: "")
+        remedy: "tokenise with the checkpoint's own tokenizer.json")
+    }
+    let positions = configuration.text.maxPositions
+    guard (0...positions).contains(newTokens) else {
+      throw .input(
+        place: "prompt", problem: "\(newTokens) new tokens, but the model has \(positions) positions",
+        remedy: "ask for fewer")
     }
     let segments = try SegmentMap(
       ids: ids, imageToken: configuration.imageTokenIndex, grid: grid, hasClassRow: hasClassRow,
@@ -91,11 +98,11 @@ extension VisionLanguageModel {
         place: "prompt", problem: "\(segments.imageCount) images, but this version takes exactly one",
         remedy: "put <image> once into the prompt")
     }
-    guard segments.length <= configuration.text.maxPositions else {
+    guard segments.length <= positions else {
       throw .input(
         place: "prompt",
-        problem: "\(segments.length) tokens, but the model has \(configuration.text.maxPositions) positions",
-        remedy: "shorten the prompt")
+        problem: "\(segments.length) tokens with those to come, but the model has \(positions) positions",
+        remedy: "shorten the prompt, or ask for fewer new tokens")
     }
     return ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)
   }

@@ -42,7 +42,7 @@ extension LaneEnd {
       rowsChanged: changed == 0
         ? 0 : done.values.reduce(0) { $0 + ($1.changed > 0 ? $1.rows : 0) } + edges.reduce(0) { $0 + $1.1.rows },
       elementsChanged: changed,
-      largestChange: dropped && !edges.isEmpty ? .infinity : Double(done.values.map(\.largest).max() ?? 0),
+      largestChange: dropped && edges.contains { $0.1.edges > 0 } ? .infinity : Double(done.values.map(\.largest).max() ?? 0),
       reachable: reachable, notApplicable: footprint.asked && !footprint.matched,
       note: note(attachment, footprint, changed: changed, reachable: reachable))
   }
@@ -97,20 +97,28 @@ extension LaneEnd {
       // The last layer's CLS row is dropped, unless the projector takes it.
       let isLast = point.layer == resolver.model.hooks.visionLayers - 1
       return !isLast || resolver.model.hasClassRow || point.feedsOtherRows || rows.contains { $0 != 0 }
+        || !rows.isDisjoint(with: readRows(.vision, from: point.layer ?? 0))
     case .text:
       if point.layer == nil && point.site != .embed { return !rows.isDisjoint(with: output.rows) || output.steps > 0 }
       let isLast = point.layer == resolver.model.hooks.textLayers - 1
-      let read = readRows(from: point.layer ?? 0)
+      let read = readRows(.text, from: point.layer ?? 0).union(output.rows)
       if isLast && !point.feedsOtherRows { return !rows.isDisjoint(with: read) || output.steps > 0 }
       return read.contains { row in rows.contains { $0 <= row } } || output.steps > 0
     }
   }
 
-  /// Rows that are read out, or captured at `layer` or later.
-  private func readRows(from layer: Int) -> Set<Row> {
-    let captured = program.ops.filter { $0.key.tower == .text && ($0.key.layer ?? Int.max) >= layer }.values.joined()
-      .filter { if case .capture = $0.action { true } else if case .mass = $0.action { true } else { false } }
-    return Set(output.rows + captured.flatMap(\.rows))
+  /// Rows that captures, readings and probes read at `layer` or later.
+  private func readRows(_ tower: Tower, from layer: Int) -> Set<Row> {
+    let later = program.ops.filter { $0.key.tower == tower && ($0.key.layer ?? Int.max) >= layer }
+    return Set(later.values.joined().filter(isReading).flatMap(\.rows))
+  }
+
+  private func isReading(_ op: Op) -> Bool {
+    switch op.action {
+    case .capture, .mass: true
+    case .call: attachments.indices.contains(op.plugin) && attachments[op.plugin].isProbe
+    case .scale, .set, .add: false
+    }
   }
 
   /// `text.0-3.z, vision.1.pattern`

@@ -114,7 +114,8 @@ struct Resolver {
       }
     for point in try points(edit.tower, Site.attnScores.rawValue, layers) {
       let (queries, keys) = (try rows(edit.queries, point.tower), try rows(edit.keys, point.tower))
-      note(index, point, keys.isEmpty && action != .keepOnly ? [] : queries, writes: true)
+      if queries.isEmpty || (keys.isEmpty && action != .keepOnly) { continue }
+      note(index, point, queries, writes: true)
       rules[point, default: []].append(
         EdgeRule(
           action, heads: edit.heads, queries: queries, keys: keys, keepSelf: edit.keepSelf, onEmpty: onEmpty,

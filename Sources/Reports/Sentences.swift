@@ -28,18 +28,14 @@ extension ContrastSummary {
     case .failure(let reason): return "\(model) \(place): no contrast, \(reason)."
     case .success(let found):
       let loss =
-        "cutting the vision attention costs \(fixed(found.lossOff.mean)) bits of rank with the decoder's image-to-image "
-        + "attention cut too and \(fixed(found.lossOn.mean)) with it intact"
-      let contrast = "C = \(found.compensation.words)"
+        "\(model) \(place): the vision cut costs \(fixed(found.lossOn.mean)) bits of rank with the decoder working and "
+        + "\(fixed(found.lossOff.mean)) with its image-to-image attention cut; C = \(found.compensation.words)"
       switch found.verdict {
-      case .compensates:
-        let share = found.recovery.map { ", a recovery of \($0.words) of the loss" } ?? ""
-        return "\(model) compensates \(place): \(loss); \(contrast) lies above zero\(share)."
-      case .amplifies:
-        return
-          "\(model) does not compensate \(place): \(loss); \(contrast) lies below zero: its attention adds to the loss."
-      case .notDistinguishable:
-        return "\(model) \(place): compensation is not distinguishable from zero: \(loss); \(contrast)."
+      case .aboveZero:
+        let share = found.recovery.map { ": the decoder makes good \($0.words) of the loss" } ?? ""
+        return loss + " is above zero\(share)."
+      case .belowZero: return loss + " is below zero: with a working decoder the loss is larger."
+      case .notDistinguishable: return loss + " is not distinguishable from zero."
       }
     }
   }

@@ -47,17 +47,17 @@ package struct Compensation: Sendable, Equatable {
     }
   }
 
+  /// Where the interval of C lies. Above zero the decoder makes good a part of the loss; whether that is all that matters of
+  /// it is a question of a margin, which is not asked here.
   package enum Verdict: Sendable, Equatable {
-    /// C > 0: the decoder makes good a part of the loss.
-    case compensates
-    /// C < 0: with a working decoder the loss is larger.
-    case amplifies
+    case aboveZero
+    case belowZero
     case notDistinguishable
   }
 
   package var verdict: Verdict {
-    if compensation.low > 0 { return .compensates }
-    return compensation.high < 0 ? .amplifies : .notDistinguishable
+    if compensation.low > 0 { return .aboveZero }
+    return compensation.high < 0 ? .belowZero : .notDistinguishable
   }
 
   package init(_ rows: [FourRanks], level: Double = 0.95) throws(StatisticsError) {

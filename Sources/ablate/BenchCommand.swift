@@ -14,7 +14,12 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var plugins: PluginOptions
   @Option(help: "Forward passes; the median counts.") var repeats = 7
 
+  func validate() throws {
+    guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeats must lie in 1...1000000") }
+  }
+
   func run() throws {
+    try example.check()
     let specs = try plugins.specs()
     let model = try model.open()
     let input = try example.input(model)

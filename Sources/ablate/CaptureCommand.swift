@@ -16,9 +16,12 @@ struct CaptureCommand: ParsableCommand {
   @Option(help: "The file to write.") var out: String
 
   func run() throws {
+    try example.check()
+    try checkWritable(out)
     let specs = try plugins.specs()
     let model = try model.open()
     let points = try hookPoints(model)
+    guard !points.isEmpty else { throw UsageError.hookPoints(at) }
     let input = try example.input(model)
     let session = try session(model, specs)
     let wish = Session.Wish(outputRows: Array(input.ids.indices), captures: points)
@@ -47,7 +50,7 @@ struct CaptureCommand: ParsableCommand {
 
   private func metadata(_ model: VisionLanguageModel, _ input: ModelInput) throws -> [String: String] {
     let engine = Engine.provenance
-    let segments = try JSONSerialization.data(withJSONObject: input.segments.json, options: [.sortedKeys])
+    let segments = try JSONSerialization.data(withJSONObject: segments(input.segments, boxes: example.patchBoxes(model)), options: [.sortedKeys])
     return [
       "ablate": Ablate.configuration.version, "model": model.name, "model_digest": model.digest,
       "prompt_ids": input.ids.map(String.init).joined(separator: " "),

@@ -13,7 +13,12 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "At most so many tokens.") var maxNewTokens = 32
   @Flag(help: "Prints ids and segments as JSON.") var json = false
 
+  func validate() throws {
+    guard maxNewTokens >= 0 else { throw ValidationError("--max-new-tokens must not be negative") }
+  }
+
   func run() throws {
+    try example.check()
     let specs = try plugins.specs()
     let model = try model.open()
     let input = try example.input(model, newTokens: maxNewTokens)
@@ -25,21 +30,7 @@ struct GenerateCommand: ParsableCommand {
     guard json else { return print(text) }
     try printJSON([
       "schema": "ablate.generate/1", "text": text, "ids": outcome.output.generated, "prompt_ids": input.ids,
-      "segments": input.segments.json,
+      "segments": try segments(input.segments, boxes: example.patchBoxes(model)),
     ])
-  }
-}
-
-extension SegmentMap {
-  /// The segment map as captures and `generate --json` publish it.
-  var json: [[String: Any]] {
-    segments.map { segment in
-      var fields: [String: Any] = ["kind": segment.kind.rawValue, "first": segment.first, "count": segment.count]
-      if segment.kind == .image {
-        fields["grid"] = [grid.rows, grid.cols]
-        fields["class_row"] = hasClassRow
-      }
-      return fields
-    }
   }
 }

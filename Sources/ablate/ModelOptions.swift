@@ -31,15 +31,32 @@ struct ExampleOptions: ParsableArguments {
 
   /// The example as the model takes it.
   func input(_ model: VisionLanguageModel, newTokens: Int = 0) throws -> ModelInput {
-    if let inputs {
-      let file = try SafetensorsFile(inputs)
-      let pixels = try file.floats("pixel_values")
-      return try model.input(ids: try file.integers("input_ids"), pixels: pixels, newTokens: newTokens)
-    }
-    guard let image, let prompt else {
-      throw ValidationError("give --image and --prompt, or --inputs")
-    }
+    if let inputs { return try input(model, from: SafetensorsFile(inputs), newTokens: newTokens) }
+    guard let image, let prompt else { throw UsageError.example("an image and a prompt are needed") }
     return try model.input(ids: model.ids(prompt: prompt), pixels: model.pixels(of: image), newTokens: newTokens)
+  }
+
+  /// Before a model is opened: what is given belongs together.
+  func check() throws {
+    let given = [image, prompt].compactMap { $0 }.count
+    if inputs == nil, given < 2 { throw UsageError.example("an image and a prompt are needed") }
+    if inputs != nil, given > 0 { throw UsageError.example("--inputs stands in place of --image and --prompt") }
+  }
+
+  private func input(_ model: VisionLanguageModel, from file: SafetensorsFile, newTokens: Int) throws -> ModelInput {
+    let ids = try file.integers("input_ids")
+    let shape = file.entries["input_ids"]?.shape ?? []
+    guard shape.last == ids.count, !ids.isEmpty else {
+      throw CheckpointError.malformed(
+        path: file.path, at: "input_ids",
+        problem: "shape \(shape), but one prompt is expected: [tokens] or [1, tokens]",
+        remedy: "write one example to a file")
+    }
+    do {
+      return try model.input(ids: ids, pixels: try file.floats("pixel_values"), newTokens: newTokens)
+    } catch .input(let place, let problem, let remedy) as ModelError {
+      throw ModelError.input(place: "\(file.path): \(place)", problem: problem, remedy: remedy)
+    }
   }
 }
 
@@ -53,7 +70,10 @@ struct PluginOptions: ParsableArguments {
   func specs() throws -> [AttachmentSpec] {
     let search = PluginSearch(base: nil)
     return try plugins.map { text in
-      let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
+      let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      guard !parts[0].isEmpty else {
+        throw UsageError.plugin(text, problem: "a plugin's name is needed", known: search.available())
+      }
       let manifest = try search.manifest(of: parts[0])
       return .plugin(manifest, parameters: try parameters(parts.count > 1 ? parts[1] : "", of: manifest))
     }
@@ -71,10 +91,41 @@ struct PluginOptions: ParsableArguments {
       } else if let key = last, case .text(let value)? = given[key] {
         given[key] = .text(value + "," + pair[0])
       } else {
-        throw ValidationError("--plugin \(manifest.id): '\(piece)' is not key=value")
+        throw UsageError.plugin(manifest.id, problem: "'\(piece)' is not key=value", known: [])
       }
     }
     return given
+  }
+}
+
+/// What is wrong with the words of a command beyond what its parser sees.
+enum UsageError: DiagnosedError {
+  case example(String)
+  case plugin(String, problem: String, known: [String])
+  case hookPoints(String)
+  case line(String)
+  case matchedNothing(plugin: String)
+
+  var diagnosis: Diagnosis {
+    switch self {
+    case .example(let problem):
+      Diagnosis(problem, at: "command line", remedy: "give --image and --prompt, or --inputs alone", exit: .usage)
+    case .plugin(let text, let problem, let known):
+      Diagnosis(
+        problem, at: "--plugin '\(text)'",
+        remedy: known.isEmpty
+          ? "write NAME:key=value,key=value" : "write NAME or NAME:key=value; known: " + known.joined(separator: ", "),
+        exit: .usage)
+    case .hookPoints(let text):
+      Diagnosis(
+        "no hook point is named", at: "--at '\(text)'", remedy: "for example text.*.resid_post,logits", exit: .usage)
+    case .line(let text):
+      Diagnosis("the line is not a JSON string", at: "'\(text)'", remedy: "write one string in quotes", exit: .badData)
+    case .matchedNothing(let plugin):
+      Diagnosis(
+        "matched nothing in this example", at: "plugin \(plugin), selectors",
+        remedy: "change its rows or layers; masks exist only in a dataset", exit: .pluginFailure)
+    }
   }
 }
 
@@ -95,7 +146,7 @@ func check(_ outcome: ConditionOutcome) throws {
   }
   for receipt in outcome.receipts {
     if receipt.notApplicable {
-      throw PluginError.failed(plugin: receipt.plugin, at: "selectors", reason: "matched nothing in this example")
+      throw UsageError.matchedNothing(plugin: receipt.plugin)
     }
     if let note = receipt.note { FileHandle.standardError.write(Data("warning: \(receipt.plugin) \(note)\n".utf8)) }
   }

@@ -24,7 +24,7 @@ struct TokenizeCommand: ParsableCommand {
 
   private func decode(_ line: String) throws -> String {
     guard let text = try? JSONDecoder().decode(String.self, from: Data(line.utf8)) else {
-      throw ValidationError("the line '\(line.prefix(60))' is not a JSON string")
+      throw UsageError.line(String(line.prefix(60)))
     }
     return text
   }

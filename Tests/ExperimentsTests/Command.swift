@@ -65,10 +65,20 @@ struct TinyStudy {
 
   func start(out: String) throws -> Process { try Command.start(arguments(out)) }
 
-  /// Runs to the end; returns the exit status and the seconds.
-  func finish(out: String) throws -> (status: Int32, seconds: Double, errors: String) {
+  struct Finish {
+    var status: Int32
+    var seconds: Double
+    var errors: String
+    /// Trials that were stored before this run.
+    var stored: Int
+  }
+
+  /// Runs to the end.
+  func finish(out: String) throws -> Finish {
     let begun = Date()
     let result = try Command.finish(arguments(out))
-    return (result.status, Date().timeIntervalSince(begun), result.errors)
+    let stored = result.output.firstMatch(of: /([0-9]+) stored before/).flatMap { Int($0.1) }
+    return Finish(
+      status: result.status, seconds: Date().timeIntervalSince(begun), errors: result.errors, stored: stored ?? -1)
   }
 }

@@ -16,7 +16,8 @@ struct CommandTests {
 
   @Test func `bad input gives one clear message and its exit code, and leaves nothing behind`() throws {
     let folder = try TemporaryFolder()
-    let study = try String(contentsOfFile: TinyStudy().folder.file("tiny.yaml"), encoding: .utf8)
+    let tiny = try TinyStudy()
+    let study = try String(contentsOfFile: tiny.folder.file("tiny.yaml"), encoding: .utf8)
     let cases: [(name: String, text: String?, status: Int32, words: String)] = [
       ("absent", nil, 66, "there is no such manifest"),
       ("typo", study.replacing("readings", with: "reading"), 65, "did you mean 'readings'?"),

@@ -116,6 +116,9 @@ extension RunStore {
     }
     #expect(expected.diagnosis.exit == .resumable && expected.description.contains("resume with: ablate run tiny.yaml"))
     #expect(try folder.run(plan).stored == 12)
+    let store = try RunStore(path: folder.file("run/run.sqlite"), readOnly: true)
+    let engines = try store.read { try String.fetchAll($0, sql: "SELECT session || model || facts FROM engines") }
+    #expect(engines == [#"2strong{"kernels":["fake"]}"#, #"2weak{"kernels":["fake"]}"#])
   }
 
   @Test func `failed trials are kept and counted, left alone, and run again only when asked`() throws {

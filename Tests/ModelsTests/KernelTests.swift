@@ -185,7 +185,9 @@ private enum Reference {
   static func layerNorm(_ x: [Float], _ gain: [Float], _ bias: [Float], eps: Double) -> [Double] {
     let mean = x.reduce(0) { $0 + Double($1) } / Double(x.count)
     let variance = x.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(x.count)
-    return x.indices.map { (Double(x[$0]) - mean) / (variance + eps).squareRoot() * Double(gain[$0]) + Double(bias[$0]) }
+    return x.indices.map {
+      (Double(x[$0]) - mean) / (variance + eps).squareRoot() * Double(gain[$0]) + Double(bias[$0])
+    }
   }
 }
 

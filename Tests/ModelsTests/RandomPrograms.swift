@@ -62,7 +62,8 @@ struct RandomPrograms {
       EdgeRule(
         numbers.chance(0.8) ? .drop : numbers.chance(0.5) ? .bias(numbers.number()) : .zero,
         heads: numbers.chance(0.5) ? nil : numbers.some(of: 0..<heads, atMost: heads),
-        queries: numbers.some(of: rows, atMost: 6), keys: numbers.some(of: rows, atMost: 20), keepSelf: numbers.chance(0.5),
+        queries: numbers.some(of: rows, atMost: 6), keys: numbers.some(of: rows, atMost: 20),
+        keepSelf: numbers.chance(0.5),
         onEmpty: numbers.chance(0.5) ? .attendSelf : .zero)
     }
     return try EdgeMask(rules, heads: heads, length: input.segments.length, causal: true, place: "text")

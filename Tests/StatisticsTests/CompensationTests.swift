@@ -38,7 +38,7 @@ import Statistics
   @Test func `a decoder that makes everything good has recovery 1`() throws {
     let rows = table { level, image, part in (level, level, level + 0.5, level + 2.5 + Double((image + part) % 5) / 8) }
     let result = try Compensation(rows)
-    #expect(result.verdict == .compensates)
+    #expect(result.verdict == .aboveZero)
     #expect(result.lossOn.mean == 0)
     #expect(result.recovery == Compensation.Recovery(value: 1, low: 1, high: 1))
     #expect(result.compensation.mean == result.lossOff.mean)
@@ -46,7 +46,7 @@ import Statistics
 
   @Test func `a decoder that makes the loss larger is said to do so`() throws {
     let rows = table { level, _, part in (level, level + 3 + Double(part % 3) / 8, level, level + 1) }
-    #expect(try Compensation(rows).verdict == .amplifies)
+    #expect(try Compensation(rows).verdict == .belowZero)
   }
 
   @Test func `no recovery is given where the vision cut costs nothing that can be told from zero`() throws {
@@ -58,7 +58,7 @@ import Statistics
   @Test func `the interval of the recovery agrees with a bootstrap by image, and holds 0 just when that of C does`()
     throws
   {
-    for (effect, expected) in [(1.0, Compensation.Verdict.compensates), (0.05, .notDistinguishable)] {
+    for (effect, expected) in [(1.0, Compensation.Verdict.aboveZero), (0.05, .notDistinguishable)] {
       var random = Philox(seed: 8, stream: 0)
       let rows = noise(&random).map { row in
         FourRanks(

@@ -8,7 +8,7 @@ import decoder
 import vision
 from optim import normalise, train
 
-IMAGES, IN_PLACE_WEIGHT = 16000, .2
+IMAGES, IN_PLACE_WEIGHT, SHORT_WEIGHT = 16000, .2, .5
 
 
 class Projector(nn.Module):
@@ -42,7 +42,7 @@ def start(projector, features, embedding):
 def run(scenes, features, language, seed, steps, batch=64):
     """Trains the projector for the decoder `language` (state dict); returns (state dict f32, cpu seconds)."""
     torch.manual_seed(2000 + seed)
-    rng = np.random.default_rng([seed, 3])
+    rng, draws = np.random.default_rng([seed, 3]), torch.Generator().manual_seed(seed)
     model = LlamaForCausalLM(decoder.CONFIG).requires_grad_(False)
     model.load_state_dict(language)
     projector = Projector()
@@ -52,8 +52,11 @@ def run(scenes, features, language, seed, steps, batch=64):
         chosen = rng.integers(0, len(features), batch)
         clean = decoder.WORD_ID[torch.from_numpy(scenes["word"][chosen]).long()]
         turns = decoder.dialogues(rng, scenes, chosen)
-        answer, in_place = decoder.losses(model, projector(features[chosen].float()), clean, *turns)
-        return answer + IN_PLACE_WEIGHT * in_place, {"answer": answer.item(), "in place": in_place.item()}
+        grid = projector(features[chosen].float())
+        answer, in_place = decoder.losses(model, grid, clean, *turns)
+        short = decoder.short_loss(model, clean, draws, decoder.PREFIX_IDS, lambda patches: grid.flatten(0, 1)[patches][:, None])
+        loss = answer + IN_PLACE_WEIGHT * in_place + SHORT_WEIGHT * short
+        return loss, {"answer": answer.item(), "in place": in_place.item(), "short": short.item()}
 
     seconds = train(f"projector seed={seed}", projector.parameters(), steps, 3e-3, loss_of_step, decay=0)
     return projector.state_dict(), seconds

@@ -1,8 +1,8 @@
 """Stage `decoder`: a small Llama trained on text only. `denoise` is the one difference between the two models.
 
 A document is `<s> USER :`, the 64 patch words of a scene in raster order, and question-answer turns. Losses: the
-answers (next token), the grid in place (the output at a patch is that patch's clean word), and short documents
-`<s> USER : WORD`, which show a patch word without context at its own position. With `denoise` the *input* of the
+answers (next token), the grid in place (the output at a patch is that patch's clean word), and short documents of
+one clean word, slightly blurred, which show a patch word without context. With `denoise` the *input* of the
 grid is corrupted within the primitive, so that a word must be restored from its surroundings where there are any.
 """
 import numpy as np
@@ -78,18 +78,19 @@ def losses(model, grid, clean, turns, is_answer):
     return answer, F.cross_entropy(patches.flatten(0, 1), clean.flatten(), weight=weight)
 
 
-def short_loss(model, clean, draws):
-    """Loss of `<s> USER : WORD` documents: single patch words of the grid, each at its own position id.
+def short_loss(model, clean, draws, prefix, inputs_of):
+    """Loss of documents that hold a single patch of clean ids [B,64] after the ids `prefix` (or none), each at its own position.
 
-    The words are never confused, only blurred a little, and come from generator `draws`: the same in both variants.
+    `draws` is a generator, the same in both variants; `inputs_of(chosen)` gives the input [N,1,D] of flat patch numbers [N].
+    The mask is given because transformers takes a jump in position_ids for the start of another sequence when there is none.
     """
-    embedding = model.get_input_embeddings()
-    flat = clean.flatten()
+    flat, start = clean.flatten(), len(prefix)
     chosen = torch.multinomial(torch.where(flat == WORD_ID[0], BACKGROUND_WEIGHT, 1.), SHORT_DOCUMENTS, generator=draws)
-    prefix = embedding(torch.tensor(PREFIX_IDS)).expand(SHORT_DOCUMENTS, -1, -1)
-    word = blur(embedding(flat[chosen])[:, None], embedding.weight, draws)
-    position = torch.cat([torch.arange(FIRST_PATCH).expand(SHORT_DOCUMENTS, -1), FIRST_PATCH + chosen[:, None] % PATCHES], 1)
-    hidden = model.model(inputs_embeds=torch.cat([prefix, word], 1), position_ids=position, use_cache=False).last_hidden_state
+    before = model.get_input_embeddings()(torch.tensor(prefix, dtype=torch.long)).expand(SHORT_DOCUMENTS, -1, -1)
+    position = torch.cat([torch.arange(start).expand(SHORT_DOCUMENTS, -1), FIRST_PATCH + chosen[:, None] % PATCHES], 1)
+    documents = torch.cat([before, inputs_of(chosen)], 1)
+    hidden = model.model(inputs_embeds=documents, position_ids=position, attention_mask=torch.ones_like(position),
+                         use_cache=False).last_hidden_state
     return F.cross_entropy(model.lm_head(hidden[:, -1]).float(), flat[chosen])
 
 
@@ -107,7 +108,8 @@ def run(scenes, seed, steps, denoise, batch=64):
         prim = torch.from_numpy(scenes["prim"][chosen]).long()
         grid = corrupt(embedding, clean, prim, noise) if denoise else embedding[clean]
         answer, in_place = losses(model, grid, clean, *dialogues(rng, scenes, chosen))
-        short = short_loss(model, clean, draws)
+        blurred = lambda chosen: blur(embedding[clean.flatten()[chosen]][:, None], embedding, draws)
+        short = short_loss(model, clean, draws, [], blurred)
         loss = answer + IN_PLACE_WEIGHT * in_place + SHORT_WEIGHT * short
         return loss, {"answer": answer.item(), "in place": in_place.item(), "short": short.item()}
 

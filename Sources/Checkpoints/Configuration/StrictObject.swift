@@ -12,7 +12,8 @@ struct StrictObject {
     guard let data = FileManager.default.contents(atPath: path) else { throw .missing(path: path, remedy: remedy) }
     do {
       guard let values = try JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-        throw CheckpointError.malformed(path: path, problem: "the file is not a JSON object")
+        throw CheckpointError.malformed(
+          path: path, problem: "the file is not a JSON object", remedy: "download it again")
       }
       self.init(values, path: path, at: "")
     } catch let error as CheckpointError {
@@ -35,12 +36,27 @@ struct StrictObject {
   mutating func read<T>(_ key: String, default fallback: T? = nil) throws(CheckpointError) -> T {
     guard let value = values.removeValue(forKey: key) else {
       if let fallback { return fallback }
-      throw .malformed(path: path, at: name(key), problem: "the key is missing")
+      throw .malformed(
+        path: path, at: name(key), problem: "the key is missing",
+        remedy: "Ablate has no default for it: add it, or download the file again")
     }
     guard let typed = value as? T else {
-      throw .malformed(path: path, at: name(key), problem: "expected \(T.self), found '\(value)'")
+      throw .malformed(
+        path: path, at: name(key), problem: "expected \(StrictObject.word(for: T.self)), found '\(value)'",
+        remedy: "correct the value, or download the file again")
     }
     return typed
+  }
+
+  /// A type in the words of JSON.
+  private static func word<T>(for type: T.Type) -> String {
+    switch type {
+    case is Int.Type: "a whole number"
+    case is Double.Type: "a number"
+    case is Bool.Type, is Bool?.Type: "true or false"
+    case is String.Type: "text"
+    default: "an object"
+    }
   }
 
   /// An integer that must lie in `range`.
@@ -49,7 +65,9 @@ struct StrictObject {
   ) throws(CheckpointError) -> Int {
     let value: Int = try read(key, default: fallback)
     guard range.contains(value) else {
-      throw .malformed(path: path, at: name(key), problem: "\(value) is outside \(range)")
+      throw .malformed(
+        path: path, at: name(key), problem: "\(value) is outside \(range)",
+        remedy: "correct the value, or download the file again")
     }
     return value
   }

@@ -63,7 +63,10 @@ package final class SafetensorsFile: @unchecked Sendable {
   private func entry(_ name: String) throws(CheckpointError) -> Entry {
     guard let entry = entries[name] else {
       throw .malformed(
-        path: path, at: name, problem: "the tensor is not in the file", remedy: suggestion(for: name, in: entries.keys))
+        path: path, at: name, problem: "the tensor is not in the file",
+        remedy: entries.count <= 8 || nearest(to: name, in: entries.keys) != nil
+          ? suggestion(for: name, in: entries.keys) : "it holds \(entries.count) others; is it the file that was meant?"
+      )
     }
     return entry
   }
@@ -91,7 +94,7 @@ package final class SafetensorsFile: @unchecked Sendable {
 
   private static func map(_ path: String) throws(CheckpointError) -> (UnsafeRawPointer, Int) {
     let file = open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw .missing(path: path, remedy: "check the path, or download the checkpoint again") }
+    guard file >= 0 else { throw .missing(path: path, remedy: "check the path, or fetch the file again") }
     defer { close(file) }
     var info = stat()
     guard fstat(file, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_size >= 8 else {
@@ -99,7 +102,9 @@ package final class SafetensorsFile: @unchecked Sendable {
     }
     let size = Int(info.st_size)
     guard let mapping = mmap(nil, size, PROT_READ, MAP_PRIVATE, file, 0), mapping != MAP_FAILED else {
-      throw .malformed(path: path, problem: "the file cannot be memory-mapped (errno \(errno))")
+      throw .malformed(
+        path: path, problem: "the file cannot be memory-mapped: \(String(cString: strerror(errno)))",
+        remedy: "copy it to a local disk")
     }
     return (UnsafeRawPointer(mapping), size)
   }
@@ -127,7 +132,9 @@ extension SafetensorsFile {
     header.dataStart = 8 + Int(length)
     let json = Data(file[8..<header.dataStart])
     guard let object = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
-      throw .malformed(path: path, at: "byte 8", problem: "the header is not a JSON object")
+      throw .malformed(
+        path: path, at: "byte 8", problem: "the header is not a JSON object",
+        remedy: "the file is damaged or not safetensors: download it again")
     }
     for (name, value) in object {
       if name == "__metadata__" {
@@ -142,12 +149,15 @@ extension SafetensorsFile {
 
   private static func entry(_ name: String, _ value: Any, dataSize: Int, path: String) throws(CheckpointError) -> Entry
   {
-    func malformed(_ problem: String) -> CheckpointError { .malformed(path: path, at: name, problem: problem) }
+    func malformed(_ problem: String) -> CheckpointError {
+      .malformed(path: path, at: name, problem: problem, remedy: "the file is damaged: download it again")
+    }
     guard let fields = value as? [String: Any], let typeName = fields["dtype"] as? String,
       let shape = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int], offsets.count == 2
     else { throw malformed("the entry needs dtype, shape and two data_offsets") }
     guard let type = ElementType(rawValue: typeName) else {
-      throw .unsupported(path: path, key: name, problem: "dtype \(typeName)", remedy: "supported: F32, F16, BF16")
+      throw .unsupported(
+        path: path, key: name, problem: "dtype \(typeName)", remedy: "supported: F32, F16, BF16, and I64 for ids")
     }
     var bytes = type.bytes
     for size in shape {
@@ -171,7 +181,9 @@ extension SafetensorsFile {
       ($0.value.range.lowerBound, $0.key) < ($1.value.range.lowerBound, $1.key)
     }
     for (a, b) in zip(sorted, sorted.dropFirst()) where a.value.range.upperBound > b.value.range.lowerBound {
-      throw .malformed(path: path, at: b.key, problem: "its bytes overlap those of \(a.key)")
+      throw .malformed(
+        path: path, at: b.key, problem: "its bytes overlap those of \(a.key)",
+        remedy: "the file is damaged: download it again")
     }
   }
 }

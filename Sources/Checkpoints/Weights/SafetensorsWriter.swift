@@ -13,15 +13,14 @@ package func writeSafetensors(
     header[name] = ["dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end]] as [String: Any]
     offset = end
   }
+  try checkWritable(path)
   let temporary = path + ".partial-\(getpid())"
   do {
     var json = try JSONSerialization.data(withJSONObject: header, options: [.sortedKeys, .withoutEscapingSlashes])
     while json.count % 8 != 0 { json.append(0x20) }
-    guard FileManager.default.createFile(atPath: temporary, contents: nil),
-      let file = FileHandle(forWritingAtPath: temporary)
-    else {
-      throw CheckpointError.missing(path: path, remedy: "the file cannot be created: check that its folder exists")
-    }
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw unwritable(path, errno) }
+    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
     try file.write(contentsOf: withUnsafeBytes(of: UInt64(json.count).littleEndian) { Data($0) })
     try file.write(contentsOf: json)
     for (_, tensor) in tensors {
@@ -29,10 +28,29 @@ package func writeSafetensors(
     }
     try file.synchronize()
     try file.close()
-    guard rename(temporary, path) == 0 else { throw CocoaError(.fileWriteUnknown) }
+    guard rename(temporary, path) == 0 else { throw unwritable(path, errno) }
   } catch {
     unlink(temporary)
     if let error = error as? CheckpointError { throw error }
-    throw .malformed(path: path, problem: "the file could not be written: \(error.localizedDescription)")
+    throw .unwritable(path: path, problem: error.localizedDescription, remedy: "make room, or name another file")
   }
+}
+
+/// Throws if `path` cannot become a file: so that a long computation is refused before it starts. A device or a folder of that name is
+/// never replaced.
+package func checkWritable(_ path: String) throws(CheckpointError) {
+  var info = stat()
+  if stat(path, &info) == 0 {
+    guard info.st_mode & S_IFMT == S_IFREG else {
+      throw .unwritable(path: path, problem: "it exists and is not a regular file", remedy: "name another file")
+    }
+  }
+  let folder = (path as NSString).deletingLastPathComponent
+  guard access(folder.isEmpty ? "." : folder, W_OK | X_OK) == 0 else { throw unwritable(path, errno) }
+}
+
+private func unwritable(_ path: String, _ code: Int32) -> CheckpointError {
+  .unwritable(
+    path: path, problem: String(cString: strerror(code)), remedy: "make its folder, or name a file in one that is yours"
+  )
 }

@@ -19,7 +19,9 @@ package final class WeightFiles: Sendable {
       for (tensor, entry) in file.entries where !TensorNames.isBuffer(tensor) {
         let canonical = TensorNames.canonical(tensor)
         guard places[canonical] == nil else {
-          throw .malformed(path: file.path, at: tensor, problem: "the tensor \(canonical) is in the checkpoint twice")
+          throw .malformed(
+            path: file.path, at: tensor, problem: "the tensor \(canonical) is in the checkpoint twice",
+            remedy: "export the checkpoint again, with each tensor once")
         }
         places[canonical] = (files.count, entry)
       }
@@ -48,7 +50,8 @@ package final class WeightFiles: Sendable {
     let file = files[place.file]
     guard place.entry.shape == shape else {
       throw .malformed(
-        path: file.path, at: name, problem: "shape \(place.entry.shape), but the configuration needs \(shape)")
+        path: file.path, at: name, problem: "shape \(place.entry.shape), but the configuration needs \(shape)",
+        remedy: "the configuration and the weights do not belong together: check config.json")
     }
     let tensor = Tensor(zeros: shape)
     guard let source = file.bytes(place.entry).baseAddress, tensor.count > 0 else { return tensor }
@@ -70,7 +73,7 @@ package final class WeightFiles: Sendable {
       parallelFor(tensor.count, grain: 65536) {
         ck_widen_bf16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count))
       }
-    case .i64: throw .unsupported(path: place, key: "dtype", problem: "I64 as a parameter")
+    case .i64: throw .unsupported(path: place, key: "dtype", problem: "I64 as a parameter", remedy: "store it as F32")
     }
   }
 
@@ -82,11 +85,13 @@ package final class WeightFiles: Sendable {
         path: folder + "/model.safetensors",
         remedy: "the folder needs model.safetensors or model.safetensors.index.json; .bin files are not read")
     }
-    var json = try StrictObject(contentsOf: index, remedy: "")
+    var json = try StrictObject(contentsOf: index, remedy: "download the checkpoint again")
     let map: [String: String] = try json.read("weight_map")
     let names = Set(map.values).sorted()
     for name in names where name.contains("/") {
-      throw .malformed(path: index, at: name, problem: "a shard must lie in the folder itself")
+      throw .malformed(
+        path: index, at: name, problem: "a shard must lie in the folder itself",
+        remedy: "move it there and correct the index")
     }
     return names
   }
