@@ -6,8 +6,8 @@ SOURCES  := Package.swift $(shell find Sources -type f)
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 
 demo: build plugins
-	$(BINARY) run manifests/quick.yaml
-	$(BINARY) report runs/quick
+	$(BINARY) run manifests/quick.yaml --out runs/demo --fresh
+	$(BINARY) report runs/demo
 
 test: deps plugins
 	swift build -c release --build-tests

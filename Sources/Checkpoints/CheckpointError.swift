@@ -15,9 +15,13 @@ package enum CheckpointError: DiagnosedError {
     case .missing(let path, let remedy):
       Diagnosis("no such file or folder", at: path, remedy: remedy, exit: .missingInput)
     case .malformed(let path, let at, let problem, let remedy):
-      Diagnosis(problem, at: at.isEmpty ? path : "\(path): \(at)", remedy: remedy, exit: .badData)
+      Diagnosis(
+        problem, at: at.isEmpty ? path : "\(path): \(at)",
+        remedy: remedy.isEmpty ? "correct the file, or fetch it again" : remedy, exit: .badData)
     case .unsupported(let path, let key, let problem, let remedy):
-      Diagnosis("unsupported: \(problem)", at: "\(path): \(key)", remedy: remedy, exit: .badData)
+      Diagnosis(
+        "unsupported: \(problem)", at: "\(path): \(key)",
+        remedy: remedy.isEmpty ? "use a file without it, or report what it is for" : remedy, exit: .badData)
     case .unwritable(let path, let problem, let remedy):
       Diagnosis("the file cannot be written: \(problem)", at: path, remedy: remedy, exit: .missingInput)
     }

@@ -10,9 +10,9 @@ package struct ModelEvaluator: Evaluator {
   /// The empty condition that KL divergence is measured against, whatever the manifest calls its clean run.
   private static let reference = "\u{0}reference"
 
-  private let manifest: Manifest
-  private let model: VisionLanguageModel
-  private let session: Session
+  let manifest: Manifest
+  let model: VisionLanguageModel
+  let session: Session
 
   package init(manifest: Manifest, model reference: ModelReference, search: PluginSearch) throws {
     self.manifest = manifest

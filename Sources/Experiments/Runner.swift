@@ -47,32 +47,45 @@ package struct Runner {
   ) throws -> Outcome {
     let pending = try store.pending(of: plan, retryFailed: retryFailed)
     let total = plan.trials.count
-    var done = total - pending.count
-    var progress = Progress(total: total, done: done, style: style)
+    var count = Count(done: total - pending.count, total: total)
+    var progress = Progress(total: total, done: count.done, style: style)
     defer { progress.finish() }
     for model in plan.manifest.models {
       let work = Dictionary(grouping: pending.filter { $0.trial.model == model.name }, by: \.trial.example)
       guard !work.isEmpty else { continue }
-      try stopIfAsked(done, total)
+      try stopIfAsked(count)
       var evaluator = try evaluator(model)
-      for example in plan.dataset.examples {
-        guard let trials = work[example.id] else { continue }
-        try stopIfAsked(done, total)
-        let batch = try evaluate(example, trials, on: model.name, with: &evaluator)
-        try append(batch, done, total)
-        done += trials.count
-        progress.advance(by: trials.count, at: model.name)
-      }
+      let end = Result { try run(work, on: model.name, with: &evaluator, &count, &progress) }
       try store.noteEngine(model: model.name, facts: evaluator.facts)
+      try end.get()
     }
     try checkMatches()
     return Outcome(
       total: total, stored: total - pending.count, computed: pending.count, failed: try store.failedTrials().count)
   }
 
-  private func stopIfAsked(_ done: Int, _ total: Int) throws {
+  private struct Count {
+    var done: Int
+    let total: Int
+  }
+
+  /// One model's pending trials, by example.
+  private func run(
+    _ work: [String: [PendingTrial]], on model: String, with evaluator: inout any Evaluator, _ count: inout Count,
+    _ progress: inout Progress
+  ) throws {
+    for example in plan.dataset.examples {
+      guard let trials = work[example.id] else { continue }
+      try stopIfAsked(count)
+      try append(evaluate(example, trials, on: model, with: &evaluator), count)
+      count.done += trials.count
+      progress.advance(by: trials.count, at: model)
+    }
+  }
+
+  private func stopIfAsked(_ count: Count) throws {
     guard interruption.isRequested else { return }
-    throw ExperimentError.interrupted(folder: folder.path, done: done, total: total, command: command)
+    throw ExperimentError.interrupted(folder: folder.path, done: count.done, total: count.total, command: command)
   }
 
   /// Per example it is a counted `not_applicable`; in all of them it is an error.
@@ -82,11 +95,11 @@ package struct Runner {
     throw ExperimentError.matchedNothing(folder: folder.path, plugins: idle)
   }
 
-  private func append(_ batch: Batch, _ done: Int, _ total: Int) throws {
+  private func append(_ batch: Batch, _ count: Count) throws {
     do {
       try store.append(batch)
     } catch ExperimentError.diskFull {
-      throw ExperimentError.diskFull(folder: folder.path, done: done, total: total)
+      throw ExperimentError.diskFull(folder: folder.path, done: count.done, total: count.total)
     }
   }
 

@@ -12,8 +12,8 @@ struct TextDecoder {
   init(_ c: TextConfiguration, positions: Int, _ weights: WeightLoader) throws(ModelError) {
     embedTokens = try weights.tensor("language_model.model.embed_tokens.weight", [c.vocabulary, c.width])
     let head = "language_model.lm_head.weight"
-    let isTied = c.tiedEmbeddings || !weights.has(head)
-    let rows = isTied ? embedTokens : try weights.tensor(head, [c.vocabulary, c.width])
+    // A head that is missing without being declared tied is a damaged checkpoint; transformers would fill it with random numbers.
+    let rows = c.tiedEmbeddings ? embedTokens : try weights.tensor(head, [c.vocabulary, c.width])
     unembedding = try lifting { () throws(TensorError) in try Unembedding(rows, on: weights.engine) }
     norm = .rms(gain: try weights.tensor("language_model.model.norm.weight", [c.width]), eps: c.eps)
     let shape = TowerShape(

@@ -6,8 +6,6 @@ struct WeightLoader {
   let files: WeightFiles
   let engine: Engine
 
-  func has(_ name: String) -> Bool { files.has(name) }
-
   func tensor(_ name: String, _ shape: [Int]) throws(ModelError) -> Tensor {
     do { return try files.tensor(name, shape: shape) } catch { throw .checkpoint(error) }
   }

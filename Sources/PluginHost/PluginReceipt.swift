@@ -42,7 +42,8 @@ extension LaneEnd {
       rowsChanged: changed == 0
         ? 0 : done.values.reduce(0) { $0 + ($1.changed > 0 ? $1.rows : 0) } + edges.reduce(0) { $0 + $1.1.rows },
       elementsChanged: changed,
-      largestChange: dropped && edges.contains { $0.1.edges > 0 } ? .infinity : Double(done.values.map(\.largest).max() ?? 0),
+      largestChange: dropped && edges.contains { $0.1.edges > 0 }
+        ? .infinity : Double(done.values.map(\.largest).max() ?? 0),
       reachable: reachable, notApplicable: footprint.asked && !footprint.matched,
       note: note(attachment, footprint, changed: changed, reachable: reachable))
   }

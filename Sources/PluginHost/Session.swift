@@ -75,6 +75,14 @@ package final class Session {
     }
   }
 
+  /// Visits that the prefill plans for a condition and all probes on this item, in hook point x lane. No pass is run.
+  package func plannedVisits(_ item: Item, condition name: String) throws(HostError) -> Int {
+    guard let chosen = conditions.first(where: { $0.name == name }) else { return 0 }
+    let resolver = try Resolver(model, item, chosen.attachments + probes.map(\.attachment), condition: name)
+    let ops = resolver.program.ops.values.reduce(0) { $0 + $1.count(where: { !$0.rows.isEmpty }) }
+    return ops + resolver.program.edges.values.reduce(0) { $0 + $1.counts.count }
+  }
+
   private func begin(_ attachments: [Attachment], lane: Int, _ item: Item, _ condition: String) throws(HostError) {
     for attachment in attachments {
       guard case .sdk(let instance) = attachment.executor else { continue }

@@ -32,9 +32,12 @@ package struct RunReport: Sendable {
   private var headline: String {
     let size = summary.size
     let failed = size.failed == 0 ? "" : ", \(size.failed) failed"
-    return
-      "\(size.completed) of \(size.planned) trials\(failed): \(summary.models.count) models x \(size.examples) images x "
-      + "\(summary.manifest.conditions.count) conditions, \(fixed(size.seconds, 1)) s of computing"
+    let shape = [
+      counted(summary.models.count, "model"), counted(size.examples, "image"),
+      counted(summary.manifest.conditions.count, "condition"),
+    ]
+    return "\(size.completed) of \(counted(size.planned, "trial"))\(failed): \(shape.joined(separator: " x ")), "
+      + "\(fixed(size.seconds, 1)) s of computing"
   }
 
   private static let rankTitle =

@@ -29,8 +29,9 @@ package struct RunSummary: Sendable {
     size = Size(
       planned: plan?["trials"].flatMap(\.int) ?? totals.completed, completed: totals.completed, failed: failed.count,
       examples: plan?["examples"].flatMap(\.int) ?? 0, seconds: totals.seconds)
-    let analysis = manifest.compensation
-    let best = try analysis.map { try store.bestRows(probe: $0.probe, metric: $0.metric) } ?? []
+    // Without an analysis the ranks of the first probe are shown, if it gives any.
+    let probe = manifest.compensation?.probe ?? manifest.probes.first?.name ?? ""
+    let best = try store.bestRows(probe: probe, metric: manifest.compensation?.metric ?? "rank")
     let scalars = try store.scalarMeans()
     models = manifest.models.map { [manifest] model in
       ModelSummary(

@@ -8,6 +8,9 @@ func fixed(_ value: Double, _ digits: Int = 2) -> String {
   return Double(text) == 0 && text.hasPrefix("-") ? String(text.dropFirst()) : text
 }
 
+/// `1 model`, `2 models`
+func counted(_ count: Int, _ word: String) -> String { "\(count) \(word)\(count == 1 ? "" : "s")" }
+
 func percent(_ value: Double) -> String { "\(fixed(value * 100, 0)) %" }
 
 extension Estimate {

@@ -24,6 +24,35 @@ struct Experiment {
 
   func firstEvaluator() throws -> (any Evaluator)? { try manifest.models.first.map(evaluator) }
 
+  /// The plan with its cost. For the estimate of time one example is run, unless it is big; its rows go nowhere.
+  func described(timed: Bool) throws -> PlanDescription {
+    var description = PlanDescription(plan: plan, seconds: timed ? 0 : nil)
+    for model in manifest.models {
+      var evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+      let costs = try evaluator.costs(of: plan.dataset.examples)
+      description.costs += costs
+      let perExample = costs.reduce(0) { $0 + $1.multiplyAdds } / max(1, plan.dataset.examples.count)
+      guard let before = description.seconds, let example = plan.dataset.examples.first, perExample < 20_000_000_000
+      else {
+        description.seconds = nil
+        continue
+      }
+      description.seconds = try before + time(example, &evaluator) * Double(plan.dataset.examples.count)
+    }
+    return description
+  }
+
+  /// Seconds of one example's batch; the first round compiles kernels and does not count.
+  private func time(_ example: Example, _ evaluator: inout ModelEvaluator) throws -> Double {
+    var start = ContinuousClock.now
+    for _ in 0..<2 {
+      start = ContinuousClock.now
+      _ = try evaluator.evaluate(
+        example, conditions: manifest.conditions.map(\.name), probes: plan.probes.map(\.name))
+    }
+    return (ContinuousClock.now - start) / .seconds(1)
+  }
+
   /// Facts about this start that are not in the manifest.
   var provenance: JSON {
     let host = ProcessInfo.processInfo

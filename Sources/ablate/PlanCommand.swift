@@ -4,7 +4,7 @@ import Experiments
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
-    abstract: "Show what a manifest expands to, and its cost, without running anything.")
+    abstract: "Show what a manifest expands to, and its cost, without running it.")
 
   @Argument(help: "The manifest (YAML or JSON).")
   var manifest: String
@@ -13,7 +13,7 @@ struct PlanCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let description = PlanDescription(plan: try Experiment(manifestPath: manifest).plan)
+    let description = try Experiment(manifestPath: manifest).described(timed: !json)
     print(json ? description.json.pretty : description.text, terminator: "")
   }
 }

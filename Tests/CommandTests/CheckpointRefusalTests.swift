@@ -101,7 +101,8 @@ struct CheckpointRefusalTests {
       try file.write(to: $0.file("model/model.safetensors"))
     }
     let place = "language_model.model.layers.0.mlp.gate_proj.weight"
-    let refusal = Refusal("deep", 65, "shape [72, 48], but the configuration needs [80, 48]", at: place, remedy: "config")
+    let refusal = Refusal(
+      "deep", 65, "shape [72, 48], but the configuration needs [80, 48]", at: place, remedy: "config")
     try expect(refusal) {
       try $0.edit("model/config.json") { config in
         var text = config["text_config"] as? [String: Any] ?? [:]
@@ -156,7 +157,8 @@ struct CheckpointRefusalTests {
   }
 
   @Test(arguments: [
-    ("", "image_seq_length_scale", "image_seq_length_scale"), ("text_config", "sliding_window", "text_config.sliding_window"),
+    ("", "image_seq_length_scale", "image_seq_length_scale"),
+    ("text_config", "sliding_window", "text_config.sliding_window"),
     ("vision_config", "use_head", "vision_config.use_head"),
   ])
   func `with a configuration key that is not known is refused by the key's name`(
@@ -196,11 +198,17 @@ struct CheckpointRefusalTests {
   }
 
   @Test func `whose tokenizer or image settings are damaged is refused by the file's name`() throws {
-    try expect(Refusal("tokenizer", 65, "", at: "model/tokenizer.json")) {
+    try expect(Refusal("tokenizer", 65, "inside a string", at: "model/tokenizer.json", remedy: "download it again")) {
       try $0.write($0.bytes("model/tokenizer.json").prefix(1000), to: "model/tokenizer.json")
     }
-    try expect(Refusal("settings", 65, "", at: "model/preprocessor_config.json")) {
+    try expect(
+      Refusal("settings", 65, "not three numbers", at: "preprocessor_config.json: image_mean", remedy: "R, G, B")
+    ) {
       try $0.edit("model/preprocessor_config.json") { $0["image_mean"] = [0.5] }
     }
+    let truth = Refusal("truth", 65, "neither true nor false", at: "do_center_crop", remedy: "fetch it again")
+    try expect(truth) { try $0.edit("model/preprocessor_config.json") { $0["do_center_crop"] = 3 } }
+    let key = Refusal("key", 65, "unsupported: the setting \"pad\"", at: "tokenizer.json: pad", remedy: "report")
+    try expect(key) { try $0.edit("model/tokenizer.json") { $0["pad"] = 3 } }
   }
 }

@@ -29,7 +29,8 @@ struct ExampleRefusalTests {
     (["generate", "--model", "x", "--max-new-tokens=-3"], "must not be negative"),
     (["generate", "--model", "x", "--max-new-tokens", "many"], "'many' is invalid"),
     (["bench", "--model", "x", "--repeats", "0"], "--repeats must lie in 1...1000000"),
-    (["generate", "--modle", "x"], "did you mean '--model'?"), (["tokenize"], "--tokenizer"), (["run"], "manifest"),
+    (["generate", "--model", "x", "--imag", "y"], "did you mean '--image'?"), (["tokenize"], "--tokenizer"),
+    (["run"], "manifest"),
   ])
   func `a command that is not one exits with 64 and shows how it is used`(words: [String], told: String) throws {
     let outcome = try Command.run(words, in: Scratch())
@@ -83,7 +84,7 @@ struct ExampleRefusalTests {
     let png = try Data(contentsOf: URL(fileURLWithPath: "\(photographs)/chelsea-rgba.png"))
     var broken = png
     broken[png.count / 2] ^= 0xFF
-    for size in [3, 200, jpeg.count / 2, jpeg.count - 20] {
+    for size in [200, 2000, jpeg.count / 2, jpeg.count - 20] {
       try scratch.write(jpeg.prefix(size), to: "\(size).jpg")
       Refusal("\(size) of JPEG", 65, "corrupt JPEG", at: "\(size).jpg", remedy: "fetch the file again")
         .expect(try look(scratch, at: "\(size).jpg"))
@@ -97,10 +98,12 @@ struct ExampleRefusalTests {
     try scratch.write("<svg/>", to: "text.jpg")
     try scratch.write("GIF89a", to: "moving.gif")
     try scratch.write("", to: "empty.png")
+    try scratch.write(jpeg.prefix(3), to: "start.jpg")
     for refusal in [
       Refusal("broken.png", 65, "corrupt PNG", at: "broken.png", remedy: "fetch the file again"),
       Refusal("text.jpg", 65, "not a JPEG or PNG image", at: "text.jpg", remedy: "is a picture"),
       Refusal("moving.gif", 65, "unsupported: GIF images", at: "moving.gif", remedy: "convert it to PNG or JPEG"),
+      Refusal("start.jpg", 65, "0 x 0 pixels", at: "start.jpg", remedy: "fetch the file again"),
       Refusal("empty.png", 65, "not a JPEG or PNG image", at: "empty.png", remedy: "is a picture"),
       Refusal("none.png", 66, "no such file", at: "none.png", remedy: "check the path of the image"),
       Refusal(".", 65, "cannot be read", at: ".", remedy: "name a readable file"),
@@ -199,8 +202,9 @@ struct ExampleRefusalTests {
     Refusal("[99]", 65, "beyond the text tower's rows", remedy: "indices run from 0 to"),
     Refusal("image[2:9,0]", 65, "beyond the patch grid's rows: there are 5", remedy: "indices run from 0 to 4"),
     Refusal("cls", 65, "has no CLS row", remedy: "vision_feature_select_strategy"),
-    Refusal("+", 65, "", remedy: "docs/selectors.md"), Refusal("", 65, "", remedy: "docs/selectors.md"),
-    Refusal("mask:", 65, "", remedy: " "), Refusal("[99999999999999999999]", 65, "", remedy: "docs/selectors.md"),
+    Refusal("+", 65, "a name is missing", remedy: "docs/selectors.md"),
+    Refusal("mask:", 65, "no rows are called 'mask:'", remedy: "mask:NAME"),
+    Refusal("[99999999999999999999]", 65, "an index is missing", remedy: "docs/selectors.md"),
   ])
   func `rows that do not exist are refused with what was meant`(_ refusal: Refusal) throws {
     var refusal = refusal

@@ -56,7 +56,9 @@ struct TensorFile {
     let entry = try #require(entries[name], "\(name) is not in the file")
     try #require(entry.type == type, "\(name)")
     return entry.bytes.withUnsafeBytes { bytes in
-      stride(from: 0, to: bytes.count, by: MemoryLayout<T>.size).map { bytes.loadUnaligned(fromByteOffset: $0, as: T.self) }
+      stride(from: 0, to: bytes.count, by: MemoryLayout<T>.size).map {
+        bytes.loadUnaligned(fromByteOffset: $0, as: T.self)
+      }
     }
   }
 }

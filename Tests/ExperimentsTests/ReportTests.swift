@@ -14,17 +14,17 @@ import Testing
     return folder
   }
 
-  @Test func `the summary says which model compensates, with its numbers`() throws {
+  @Test func `the summary says in words what the contrast shows, with its numbers`() throws {
     let folder = try run()
     let report = try RunReport(path: folder.file("run"))
     let text = report.text
     #expect(text.hasPrefix("tiny: 48 of 48 trials: 2 models x 6 images x 4 conditions"))
     #expect(!text.contains("WARNING"))
-    #expect(text.contains("strong compensates (blind, at text.1.resid_post, 12 parts in 6 images): cutting"))
-    #expect(text.contains("lies above zero, a recovery of "))
+    let strong = "strong (blind, at text.1.resid_post, 12 parts in 6 images): the vision cut costs 0.83 bits of rank"
+    #expect(text.contains(strong))
+    #expect(text.contains("C = 1.97 [1.92, 2.01] is above zero: the decoder makes good 70 % ["))
     #expect(text.contains("text.0.resid_post  text.1.resid_post"))
-    #expect(
-      text.contains("weak (blind, at text.1.resid_post, 12 parts in 6 images): compensation is not distinguishable"))
+    #expect(text.contains("C = 0.14 [-0.03, 0.31] is not distinguishable from zero."))
   }
 
   @Test func `ranks in the summary are those of the rows, computed by hand`() throws {

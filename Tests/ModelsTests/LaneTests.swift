@@ -16,7 +16,7 @@ import Testing
   func `lanes with different rows that borrow one clean pass have the bits of their own full passes`(name: String)
     throws
   {
-    let comparison = try BorrowedLanes(name, seed: 2, packs: 60)
+    let comparison = try BorrowedLanes(name, seed: 2, packs: 40)
     if Engine.provenance.isa.hasPrefix("avx512") {
       #expect(comparison.different == [], "\(name): the first of them differs by \(comparison.largest)")
     }
@@ -32,7 +32,7 @@ import Testing
       try #require(Engine.provenance.isa == "avx2", "the child ran on \(Engine.provenance.isa)")
       for name in ["mha", "gqa", "tied"] {
         let comparison = try BorrowedLanes(name, seed: 3, packs: 8)
-        #expect(comparison.largest <= LaneTests.bound)
+        #expect(comparison.largest <= LaneTests.bound, "\(name): \(comparison.largest)")
         #expect(comparison.shapes > 5)
       }
     }
@@ -179,6 +179,7 @@ private struct BorrowedLanes {
   init(_ name: String, seed: UInt64, packs: Int) throws {
     let (model, input) = try LaneTests.load(name)
     let clean = try model.cleanPass(input)
+    let untouched = try model.run(input, [everywhere(LaneRequest(Program(), outputRows: []), model, input)])[0]
     var programs = RandomPrograms(model, input, seed: seed)
     for pack in 0..<packs {
       let requests = try (0..<3).map { _ in LaneRequest(try programs.next(), outputRows: programs.outputRows()) }
@@ -187,7 +188,7 @@ private struct BorrowedLanes {
       for (lane, output) in outputs.enumerated() {
         let alone = try model.run(input, [everywhere(requests[lane], model, input)])[0]
         compare("\(pack).\(lane)", output, alone, requests[lane].rowsByLayer(clean, layers: model.hooks.textLayers))
-        try compareLeftOut("\(pack).\(lane)", output, alone, model, input)
+        compareLeftOut("\(pack).\(lane)", output, alone, untouched)
       }
     }
   }
@@ -232,9 +233,8 @@ private struct BorrowedLanes {
 
   /// Rows that were not computed have the clean pass's bits in the full pass too.
   private mutating func compareLeftOut(
-    _ name: String, _ output: LaneOutput, _ alone: LaneOutput, _ model: VisionLanguageModel, _ input: ModelInput
-  ) throws {
-    let clean = try model.run(input, [everywhere(LaneRequest(Program(), outputRows: []), model, input)])[0]
+    _ name: String, _ output: LaneOutput, _ alone: LaneOutput, _ clean: LaneOutput
+  ) {
     for (whole, untouched) in zip(alone.results.captures, clean.results.captures) {
       let computed = Set(output.results.captures.first { $0.reading == whole.reading }?.rows ?? [])
       let rows = whole.rows.filter { !computed.contains($0) }

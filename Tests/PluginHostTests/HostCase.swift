@@ -98,3 +98,11 @@ extension AttachmentSpec {
     return .edit(ManifestEdit(request: request, layers: layers))
   }
 }
+
+/// max|a-b| / max|b| over finite entries; infinite where one is masked and the other is not.
+func distance(_ a: [Float], _ b: [Float]) -> Double {
+  guard a.count == b.count, zip(a, b).allSatisfy({ $0.isFinite == $1.isFinite }) else { return .infinity }
+  let finite = zip(a, b).filter { $0.1.isFinite }
+  let scale = finite.map { Double(abs($0.1)) }.max() ?? 0
+  return (finite.map { Double(abs($0.0 - $0.1)) }.max() ?? 0) / max(scale, 1e-30)
+}

@@ -39,7 +39,7 @@ import Testing
     #expect(try run.complaint(table) != nil)
     #expect(try run.complaint(GoldenExpectation(at: "logits", is: "changed")) != nil)
     #expect(try run.complaint(GoldenExpectation(at: "text.1.z", value: 0)) != nil)
-    #expect(try run.complaint(GoldenExpectation(at: "text.1.z", times_clean: 2)) != nil)
+    #expect(try run.complaint(GoldenExpectation(at: "text.1.z", timesClean: 2)) != nil)
     #expect(try run.complaint(GoldenExpectation(at: "text.1.z")) != nil)
     let cut = GoldenExpectation(at: "text.1.z", tolerance: 1e-5, file: "goldens/text_cut.safetensors")
     #expect(throws: CheckpointError.self) { _ = try run.complaint(cut) }
@@ -78,12 +78,16 @@ private struct GoldenCase: Decodable {
 }
 
 private struct GoldenExpectation: Decodable {
+  enum CodingKeys: String, CodingKey {
+    case at, heads, `is`, value, tolerance, file, table, keys, rows, receipt
+    case timesClean = "times_clean"
+  }
   struct Receipt: Decodable { var visits: String }
   var at: String?
   var heads: [Int]?
   var `is`: String?
   var value: Float?
-  var times_clean: Float?
+  var timesClean: Float?
   var tolerance: Double?
   var file: String?
   var table: String?
@@ -174,7 +178,7 @@ private struct GoldenRun {
     let same = got.map(\.bitPattern) == was.map(\.bitPattern)
     if let relation = expectation.is { return same == (relation == "clean") ? nil : "not \(relation)" }
     if let value = expectation.value { return got.allSatisfy { $0 == value } ? nil : "not all \(value)" }
-    if let factor = expectation.times_clean {
+    if let factor = expectation.timesClean {
       return zip(got, was).allSatisfy { $0 == $1 * factor } ? nil : "not \(factor) times the clean pass"
     }
     guard let file = expectation.file, let tolerance = expectation.tolerance else { return "expects nothing" }
@@ -190,14 +194,6 @@ private struct GoldenRun {
     let axis = point.site.axes == .headsRowsKeys ? 0 : 1
     let inner = tensor.shape[(axis + 1)...].reduce(1, *)
     return tensor.values.enumerated().filter { heads.contains($0.offset / inner % tensor.shape[axis]) }.map(\.element)
-  }
-
-  /// max|a-b| / max|b| over finite entries; infinite where one is masked and the other is not.
-  private func distance(_ a: [Float], _ b: [Float]) -> Double {
-    guard a.count == b.count, zip(a, b).allSatisfy({ $0.isFinite == $1.isFinite }) else { return .infinity }
-    let finite = zip(a, b).filter { $0.1.isFinite }
-    let scale = finite.map { Double(abs($0.1)) }.max() ?? 0
-    return (finite.map { Double(abs($0.0 - $0.1)) }.max() ?? 0) / max(scale, 1e-30)
   }
 
   private func tableComplaint(_ expectation: GoldenExpectation) throws -> String? {

@@ -54,7 +54,7 @@ def run(scenes, features, language, seed, steps, batch=64):
         turns = decoder.dialogues(rng, scenes, chosen)
         grid = projector(features[chosen].float())
         answer, in_place = decoder.losses(model, grid, clean, *turns)
-        short = decoder.short_loss(model, clean, draws, decoder.PREFIX_IDS, lambda patches: grid.flatten(0, 1)[patches][:, None])
+        short = decoder.short_loss(model, clean, draws, lambda patches: grid.flatten(0, 1)[patches][:, None])
         loss = answer + IN_PLACE_WEIGHT * in_place + SHORT_WEIGHT * short
         return loss, {"answer": answer.item(), "in place": in_place.item(), "short": short.item()}
 

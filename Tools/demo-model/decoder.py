@@ -78,19 +78,15 @@ def losses(model, grid, clean, turns, is_answer):
     return answer, F.cross_entropy(patches.flatten(0, 1), clean.flatten(), weight=weight)
 
 
-def short_loss(model, clean, draws, prefix, inputs_of):
-    """Loss of documents that hold a single patch of clean ids [B,64] after the ids `prefix` (or none), each at its own position.
+def short_loss(model, clean, draws, inputs_of):
+    """Loss of documents that hold a single patch of clean ids [B,64] and nothing else.
 
     `draws` is a generator, the same in both variants; `inputs_of(chosen)` gives the input [N,1,D] of flat patch numbers [N].
-    The mask is given because transformers takes a jump in position_ids for the start of another sequence when there is none.
+    The position id is left at 0: with rotary embeddings it makes no difference to a token that sees only itself.
     """
-    flat, start = clean.flatten(), len(prefix)
+    flat = clean.flatten()
     chosen = torch.multinomial(torch.where(flat == WORD_ID[0], BACKGROUND_WEIGHT, 1.), SHORT_DOCUMENTS, generator=draws)
-    before = model.get_input_embeddings()(torch.tensor(prefix, dtype=torch.long)).expand(SHORT_DOCUMENTS, -1, -1)
-    position = torch.cat([torch.arange(start).expand(SHORT_DOCUMENTS, -1), FIRST_PATCH + chosen[:, None] % PATCHES], 1)
-    documents = torch.cat([before, inputs_of(chosen)], 1)
-    hidden = model.model(inputs_embeds=documents, position_ids=position, attention_mask=torch.ones_like(position),
-                         use_cache=False).last_hidden_state
+    hidden = model.model(inputs_embeds=inputs_of(chosen), use_cache=False).last_hidden_state
     return F.cross_entropy(model.lm_head(hidden[:, -1]).float(), flat[chosen])
 
 
@@ -109,7 +105,7 @@ def run(scenes, seed, steps, denoise, batch=64):
         grid = corrupt(embedding, clean, prim, noise) if denoise else embedding[clean]
         answer, in_place = losses(model, grid, clean, *dialogues(rng, scenes, chosen))
         blurred = lambda chosen: blur(embedding[clean.flatten()[chosen]][:, None], embedding, draws)
-        short = short_loss(model, clean, draws, [], blurred)
+        short = short_loss(model, clean, draws, blurred)
         loss = answer + IN_PLACE_WEIGHT * in_place + SHORT_WEIGHT * short
         return loss, {"answer": answer.item(), "in place": in_place.item(), "short": short.item()}
 

@@ -11,7 +11,7 @@ from stage import stage
 
 VARIANTS = {"compensating": True, "control": False}  # the value is `denoise`, the only difference between the two
 SCENE_SEED, SCENES = 1, 24000
-VISION_STEPS, DECODER_STEPS, PROJECTOR_STEPS = 1800, 800, 200
+VISION_STEPS, DECODER_STEPS, PROJECTOR_STEPS = 1800, 800, 250
 
 
 def shared(work):

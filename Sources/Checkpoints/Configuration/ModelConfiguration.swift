@@ -93,7 +93,7 @@ extension ModelConfiguration {
   /// generation_config.json's `eos_token_id` (one or several), else the text configuration's, else Llama's 2.
   private static func endOfSequence(folder: String, text: inout StrictObject) throws(CheckpointError) -> Set<Int> {
     func ids(_ json: inout StrictObject) throws(CheckpointError) -> Set<Int> {
-      let value: Any = try json.read("eos_token_id", default: 2)
+      let value = try json.read("eos_token_id", default: 2 as Any)
       if let list = value as? [Int] { return Set(list) }
       return (value as? Int).map { [$0] } ?? []
     }

@@ -40,12 +40,17 @@ struct StrictObject {
         path: path, at: name(key), problem: "the key is missing",
         remedy: "Ablate has no default for it: add it, or download the file again")
     }
-    guard let typed = value as? T else {
+    guard let typed = value as? T, !(T.self == Int.self && StrictObject.isTruth(value)) else {
       throw .malformed(
         path: path, at: name(key), problem: "expected \(StrictObject.word(for: T.self)), found '\(value)'",
         remedy: "correct the value, or download the file again")
     }
     return typed
+  }
+
+  /// Foundation would give `true` as the number 1.
+  private static func isTruth(_ value: Any) -> Bool {
+    (value as? NSNumber).map { String(cString: $0.objCType) == "c" } ?? false
   }
 
   /// A type in the words of JSON.

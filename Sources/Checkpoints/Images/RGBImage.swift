@@ -71,7 +71,7 @@ enum ImageFile {
 
   static func checkSize(width: Int, height: Int, path: String) throws(CheckpointError) {
     guard width > 0, height > 0 else {
-      throw .malformed(path: path, problem: "the image is \(width) x \(height) pixels")
+      throw .malformed(path: path, problem: "the image is \(width) x \(height) pixels", remedy: "fetch the file again")
     }
     guard width <= maxPixels / height else {
       throw .malformed(

@@ -18,7 +18,7 @@ struct TokenizerFields {
   func name(_ key: String) -> String { place.isEmpty ? key : "\(place).\(key)" }
 
   func malformed(_ key: String, _ problem: String) -> CheckpointError {
-    .malformed(path: path, at: name(key), problem: problem)
+    .malformed(path: path, at: name(key), problem: problem, remedy: "is it the tokenizer.json of a checkpoint?")
   }
 
   func unsupported(_ key: String, _ problem: String, remedy: String = "") -> CheckpointError {

@@ -136,7 +136,7 @@ extension SafetensorsFile {
         path: path, at: "byte 8", problem: "the header is not a JSON object",
         remedy: "the file is damaged or not safetensors: download it again")
     }
-    for (name, value) in object {
+    for (name, value) in object.sorted(by: { $0.key < $1.key }) {
       if name == "__metadata__" {
         header.metadata = value as? [String: String] ?? [:]
       } else {

@@ -46,7 +46,7 @@ package func checkWritable(_ path: String) throws(CheckpointError) {
     }
   }
   let folder = (path as NSString).deletingLastPathComponent
-  guard access(folder.isEmpty ? "." : folder, W_OK | X_OK) == 0 else { throw unwritable(path, errno) }
+  guard access(folder.isEmpty ? "." : folder + "/.", W_OK | X_OK) == 0 else { throw unwritable(path, errno) }
 }
 
 private func unwritable(_ path: String, _ code: Int32) -> CheckpointError {

@@ -31,8 +31,6 @@ package final class WeightFiles: Sendable {
     self.places = places
   }
 
-  package func has(_ name: String) -> Bool { places[name] != nil }
-
   package var names: [String] { places.keys.sorted() }
   package var parameterCount: Int { places.values.reduce(0) { $0 + $1.entry.shape.reduce(1, *) } }
   package var elementTypes: Set<ElementType> { Set(places.values.map(\.entry.type)) }

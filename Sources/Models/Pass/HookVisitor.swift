@@ -36,13 +36,16 @@ package final class StagedCopy {
   init(count: Int) {
     self.count = count
     storage = FloatStorage(zeros: count + 2 * StagedCopy.margin)
-    for place in canaries { storage.base[place] = Float(bitPattern: StagedCopy.canary) }
-  }
-
-  private var canaries: [Int] {
-    Array(0..<StagedCopy.margin) + Array((StagedCopy.margin + count)..<(count + 2 * StagedCopy.margin))
+    for i in 0..<StagedCopy.margin {
+      for edge in [i, StagedCopy.margin + count + i] { storage.base[edge] = Float(bitPattern: StagedCopy.canary) }
+    }
   }
 
   /// Whether nothing was written outside the copy.
-  package var isIntact: Bool { canaries.allSatisfy { storage.base[$0].bitPattern == StagedCopy.canary } }
+  package var isIntact: Bool {
+    (0..<StagedCopy.margin).allSatisfy { i in
+      storage.base[i].bitPattern == StagedCopy.canary
+        && storage.base[StagedCopy.margin + count + i].bitPattern == StagedCopy.canary
+    }
+  }
 }

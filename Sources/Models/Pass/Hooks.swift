@@ -26,14 +26,14 @@ struct HookedSite {
     let live = (only.map { [$0] } ?? Array(lanes.indices)).filter { !lanes[$0].rows.isEmpty }
     let steps = live.map { lanes[$0].program[point].count }.max() ?? 0
     for index in 0..<steps {
-      var visits: [Visit] = []
+      var visits: [(Visit, Selection)] = []
       for lane in live where lanes[lane].failure == nil {
         let ops = lanes[lane].program[point]
         guard index < ops.count else { continue }
         let selection = Selection(ops[index], lanes[lane], site: self)
         guard !selection.offsets.isEmpty else { continue }
         if case .call(let access, let writes) = ops[index].action {
-          visits.append(stage(selection, ops[index], lane: lane, access: access, writes: writes))
+          visits.append((stage(selection, ops[index], lane: lane, access: access, writes: writes), selection))
         } else {
           apply(ops[index], selection, to: &lanes[lane])
         }
@@ -44,29 +44,25 @@ struct HookedSite {
 
   private func stage(_ selection: Selection, _ op: Op, lane: Int, access: Int, writes: Bool) -> Visit {
     let copy = StagedCopy(count: selection.offsets.count * selection.width)
-    for (n, offset) in selection.offsets.enumerated() {
-      (copy.base + n * selection.width).update(from: base + offset, count: selection.width)
-    }
+    selection.gather(base, into: copy.base)
     return Visit(
       point: point, step: step, lane: lane, plugin: op.plugin, access: access, rows: selection.rows, heads: op.heads,
       shape: selection.shape, data: copy, writable: writes)
   }
 
   /// Calls, then checks each copy: canaries, read-only, finite; and takes it over where the plugin may write.
-  private func finish(_ visits: [Visit], _ lanes: inout [Lane], visitor: (any HookVisitor)?) {
+  private func finish(_ visits: [(Visit, Selection)], _ lanes: inout [Lane], visitor: (any HookVisitor)?) {
     guard !visits.isEmpty, let visitor else { return }
-    for failure in visitor.visit(visits) where lanes[failure.lane].failure == nil {
+    for failure in visitor.visit(visits.map(\.0)) where lanes[failure.lane].failure == nil {
       lanes[failure.lane].failure = failure
     }
-    for visit in visits where lanes[visit.lane].failure == nil {
-      let op = Op(.call(access: visit.access, writes: visit.writable), rows: visit.rows, heads: visit.heads)
-      let selection = Selection(op, lanes[visit.lane], site: self)
+    for (visit, selection) in visits where lanes[visit.lane].failure == nil {
       let difference = compare(visit, selection)
       if let reason = visit.complaint(difference) {
         lanes[visit.lane].failure = LaneFailure(lane: visit.lane, plugin: visit.plugin, point: point, reason: reason)
         continue
       }
-      if difference.changed > 0 { scatter(visit.data.base, selection) }
+      if difference.changed > 0 { selection.scatter(visit.data.base, into: base) }
       lanes[visit.lane].results.record(visit.plugin, point) {
         $0.visits += 1
         $0.rows += visit.rows.count
@@ -78,16 +74,12 @@ struct HookedSite {
 
   private func compare(_ visit: Visit, _ selection: Selection) -> ck_difference {
     var difference = ck_difference()
-    for (n, offset) in selection.offsets.enumerated() {
-      ck_compare(base + offset, visit.data.base + n * selection.width, Int64(selection.width), &difference)
+    var copied = visit.data.base
+    for piece in selection.pieces {
+      ck_compare(base + piece.lowerBound, copied, Int64(piece.count), &difference)
+      copied += piece.count
     }
     return difference
-  }
-
-  private func scatter(_ copy: Floats, _ selection: Selection) {
-    for (n, offset) in selection.offsets.enumerated() {
-      (base + offset).update(from: copy + n * selection.width, count: selection.width)
-    }
   }
 
   /// Edits and readings as data.
@@ -96,9 +88,7 @@ struct HookedSite {
     case .call: break
     case .capture(let reading):
       let tensor = Tensor(zeros: selection.shape)
-      for (n, offset) in selection.offsets.enumerated() {
-        (tensor.base + n * selection.width).update(from: base + offset, count: selection.width)
-      }
+      selection.gather(base, into: tensor.base)
       lane.results.captures.append(
         .init(reading: reading, plugin: op.plugin, point: point, rows: selection.rows, tensor: tensor))
       lane.results.record(op.plugin, point) {
@@ -184,6 +174,35 @@ struct Selection {
       width = dimensions.causal ? (rows.last ?? -1) + 1 : capacity  // the same whatever other rows are in the pack
       offsets = heads.flatMap { head in places.map { (head * lane.rows.count + $0) * capacity } }
       shape = [heads.count, rows.count, width]
+    }
+  }
+
+  /// The pieces with neighbours joined, so that a whole activation is one.
+  var pieces: [Range<Int>] {
+    var joined: [Range<Int>] = []
+    for offset in offsets {
+      if let last = joined.last, last.upperBound == offset {
+        joined[joined.count - 1] = last.lowerBound..<(offset + width)
+      } else {
+        joined.append(offset..<(offset + width))
+      }
+    }
+    return joined
+  }
+
+  func gather(_ activation: ConstFloats, into copy: Floats) {
+    var target = copy
+    for piece in pieces {
+      target.update(from: activation + piece.lowerBound, count: piece.count)
+      target += piece.count
+    }
+  }
+
+  func scatter(_ copy: ConstFloats, into activation: Floats) {
+    var source = copy
+    for piece in pieces {
+      (activation + piece.lowerBound).update(from: source, count: piece.count)
+      source += piece.count
     }
   }
 
