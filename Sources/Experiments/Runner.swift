@@ -55,9 +55,14 @@ package struct Runner {
       guard !work.isEmpty else { continue }
       try stopIfAsked(count)
       var evaluator = try evaluator(model)
-      let end = Result { try run(work, on: model.name, with: &evaluator, &count, &progress) }
+      do {
+        try run(work, on: model.name, with: &evaluator, &count, &progress)
+      } catch {
+        // What stopped the run is the news, for instance a full disk, even if this cannot be noted either.
+        try? store.noteEngine(model: model.name, facts: evaluator.facts)
+        throw error
+      }
       try store.noteEngine(model: model.name, facts: evaluator.facts)
-      try end.get()
     }
     try checkMatches()
     return Outcome(

@@ -35,7 +35,7 @@ import Testing
     guard case .integers(let rows) = columns["row"], case .strings(let words) = columns["label"],
       case .numbers(let ranks) = columns["rank"], case .numbers(let probabilities) = columns["logprob"]
     else { throw Missing(what: "a column") }
-    #expect(rows.count == 37 * ids.count && Set(rows).count == 37)
+    #expect(rows.count == host.input.ids.count * ids.count && Set(rows).count == host.input.ids.count)
     let width = logits.shape[1]
     for (i, row) in rows.enumerated() {
       let all = logits.values[(Int(row) * width)..<((Int(row) + 1) * width)].map(Double.init)
@@ -61,7 +61,7 @@ import Testing
     #expect(layers.count == host.model.hooks.textLayers * host.model.configuration.text.heads)
     for i in layers.indices {
       let pattern = try goldens.floats("text.\(layers[i]).pattern")
-      let start = (Int(heads[i]) * 37 + host.lastRow) * 37
+      let start = (Int(heads[i]) * host.input.ids.count + host.lastRow) * host.input.ids.count
       #expect(abs(masses[i] - image.reduce(0) { $0 + Double(pattern.values[start + $1]) }) <= 1e-5)
     }
   }

@@ -109,7 +109,8 @@ def run(seed, folders, data):
 
 def summarise():
     """results/README.md: one line per seed and model, from the JSON files."""
-    lines = ["# The gate, all training seeds", "", "One vision tower, held-out images of `data/parts`; CLS blind unless said; intervals are 95 % by image.", "",
+    lines = ["# The gate, all training seeds", "",
+             "One vision tower, held-out images of `data/parts`; CLS blind unless said; intervals are 95 % by image.", "",
              "| seed | model | clean accuracy | clean log2 rank | random patches | L_on | L_off | C | C, CLS isolated | C, CLS open | gate |",
              "|---|---|---|---|---|---|---|---|---|---|---|"]
     for path in sorted(RESULTS.glob("seed-*.json")):
@@ -117,7 +118,8 @@ def summarise():
         for variant, model in content["models"].items():
             blind = model["contrast"]["blind"]
             cells = [content["seed"], variant, f"{model['accuracy']['V+ T+']:.3f}", show(blind["V+ T+"]), f"{model['random patches']:.2f}",
-                     *(show(blind[name]) for name in ("L_on", "L_off", "C")), *(show(model["contrast"][policy]["C"]) for policy in CLS_POLICIES[1:]),
+                     *(show(blind[name]) for name in ("L_on", "L_off", "C")),
+                     *(show(model["contrast"][policy]["C"]) for policy in CLS_POLICIES[1:]),
                      "pass" if all(content["gate"].values()) else "FAIL"]
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     (RESULTS / "README.md").write_text("\n".join(lines) + "\n")
