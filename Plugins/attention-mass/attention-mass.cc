@@ -125,6 +125,11 @@ ablate_status end_lane(void *self, uint32_t lane, const ablate_column *, uint64_
     std::vector<ablate_column> columns = {{size, ABLATE_T_I64, "layer", keys[0].data(), nullptr, nullptr},
                                           {size, ABLATE_T_I64, "row", keys[1].data(), nullptr, nullptr},
                                           {size, ABLATE_T_I64, "head", keys[2].data(), nullptr, nullptr}};
+    static const char site[] = "text.pattern"; // the same for every row
+    std::string sites;
+    std::vector<int32_t> offsets = {0};
+    for (size_t row = 0; row < keys[0].size(); row++) offsets.push_back(int32_t((sites += site).size()));
+    columns.push_back({size, ABLATE_T_STR, "site", sites.data(), offsets.data(), nullptr});
     for (int p = 0; p < parts; p++) columns.push_back({size, ABLATE_T_F64, names[p], sums[p].data(), nullptr, nullptr});
     const ablate_host *host = mass(self).host;
     return host->emit(host->ctx, lane, "attention_mass", columns.data(), columns.size(), keys[0].size());

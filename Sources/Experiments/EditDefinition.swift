@@ -45,11 +45,24 @@ package struct EditDefinition: Sendable, Equatable {
   static let edgeKeys = ["op", "tower", "layers", "heads", "queries", "keys", "value", "keep_self", "on_empty"]
   static let siteKeys = ["op", "tower", "site", "layers", "heads", "tokens", "value", "vector"]
 
+  /// Only keys that have an effect: a `value` beside `drop` would be ignored in silence.
+  private static func keys(of operation: Operation) -> [String] {
+    let keys = operation.isEdge ? edgeKeys : siteKeys
+    let unused =
+      switch operation {
+      case .drop, .keepOnly, .zero: ["value"]
+      case .set: ["value"]
+      case .scale: ["vector"]
+      case .bias, .add: [String]()
+      }
+    return keys.filter { !unused.contains($0) }
+  }
+
   init(_ node: ManifestNode) throws {
     let any = try node.fields(known: EditDefinition.edgeKeys + ["site", "tokens", "vector"])
     let word = try any.required("op").choice(Operation.allCases.map(\.rawValue))
     operation = Operation(rawValue: word) ?? .drop
-    let fields = try node.fields(known: operation.isEdge ? EditDefinition.edgeKeys : EditDefinition.siteKeys)
+    let fields = try node.fields(known: EditDefinition.keys(of: operation))
     let towers = operation.isEdge ? [Tower.vision, .text] : Tower.allCases
     tower = Tower(rawValue: try fields.required("tower").choice(towers.map(\.rawValue))) ?? .text
     site = operation.isEdge ? nil : try fields.required("site").string()

@@ -6,7 +6,10 @@ extension ModelEvaluator {
   /// Kernels that oneDNN chose, with the number of shapes for which it did, and the engine's threads.
   package var facts: JSON {
     let kernels = model.engine.kernels.sorted { $0.key < $1.key }.map { ($0.key, JSON.int($0.value)) }
-    return .object([("kernels", .object(kernels)), ("threads", .int(engineThreads))])
+    let invariant = (try? model.rowsAreInvariant()) ?? false
+    return .object([
+      ("kernels", .object(kernels)), ("threads", .int(engineThreads)), ("row_invariant", .bool(invariant)),
+    ])
   }
 
   /// What the examples cost under each condition of the manifest. Plugins are asked for their plans; no pass is run.

@@ -13,7 +13,10 @@ struct PluginCatalogue {
   func spec(of step: ConditionStep) throws -> AttachmentSpec {
     switch step {
     case .plugin(let use): try spec(of: use)
-    case .edit(let edit): .edit(ManifestEdit(request: edit.request, layers: edit.layers))
+    case .edit(let edit):
+      .edit(
+        ManifestEdit(
+          name: edit.operation.rawValue, request: edit.request, layers: edit.layers, place: edit.place))
     }
   }
 

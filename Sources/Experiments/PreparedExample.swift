@@ -23,7 +23,7 @@ struct PreparedExample {
     var masks: [String: [(patch: Int, coverage: Float)]] = [:]
     var labels: [ItemFacts.Label] = []
     for part in example.parts {
-      let name = "part/" + part.name
+      let name = "part/" + part.name.replacing(" ", with: "_")  // a selector's word has no spaces
       masks[name] = try PreparedExample.patches(part, geometry, model: model, rule: rule)
       labels.append(
         ItemFacts.Label(field: name, text: part.label, ids: try model.ids(word: part.label).map(Int32.init)))

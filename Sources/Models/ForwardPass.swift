@@ -24,6 +24,10 @@ package struct LaneOutput {
   package var generated: [Int] = []
   /// Decoding steps that ran.
   package var steps = 0
+
+  package init(results: LaneResults = LaneResults(), failure: LaneFailure? = nil, logits: Tensor, rows: [Row]) {
+    (self.results, self.failure, self.logits, self.rows) = (results, failure, logits, rows)
+  }
 }
 
 extension VisionLanguageModel {

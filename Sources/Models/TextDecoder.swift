@@ -56,6 +56,7 @@ package struct Unembedding {
   package let vocabulary: Int
   private let width: Int
   private let blocks: [(first: Int, linear: Linear)]
+  var parts: [Linear] { blocks.map(\.linear) }
 
   /// - Parameter weight: [vocabulary, width].
   init(_ weight: Tensor, on engine: Engine) throws(TensorError) {

@@ -116,7 +116,7 @@ extension VisionLanguageModel {
       throw .input(
         place: "prompt '\(prompt.prefix(60))'",
         problem: "the prompt must contain the image token exactly once, it has it \(ids.count { $0 == image }) times",
-        remedy: "write <image> where the image belongs, for example 'USER: <image>\\nWhat is this? ASSISTANT:'")
+        remedy: "write <image> where the image belongs, for example 'USER: <image> What is this? ASSISTANT:'")
     }
     return ids.flatMap { $0 == image ? Array(repeating: image, count: configuration.imageTokens) : [$0] }
   }

@@ -22,6 +22,7 @@ struct WeightLoader {
   func linear(_ name: String, outputs: Int, shape: [Int], bias: Bool) throws(ModelError) -> Linear {
     let weight = try tensor(name + ".weight", shape)
     let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
+    defer { withExtendedLifetime(weight) {} }  // packed through its pointer
     return try lifting { () throws(TensorError) in
       try Linear(
         weight: weight.base, outputs: outputs, inputs: shape.dropFirst().reduce(1, *), bias: bias, on: engine)

@@ -10,12 +10,18 @@ package enum AttachmentSpec: Sendable {
 
 /// An edit that a manifest says directly, without a plugin.
 package struct ManifestEdit: Sendable {
+  /// The operation as the manifest spells it.
+  package var name: String
   package var request: EditRequest
   package var layers: String
+  /// `file:line:column`, for errors.
+  package var place: String
 
-  package init(request: EditRequest, layers: String) {
+  package init(name: String, request: EditRequest, layers: String, place: String) {
+    self.name = name
     self.request = request
     self.layers = layers
+    self.place = place
   }
 }
 
@@ -37,11 +43,16 @@ final class Attachment {
   let emitted: EmittedRows
   private var symbolicPlan: PlanRequest?
 
+  /// For errors: where a manifest says it, or which plugin it is.
+  var place: String {
+    if case .edit(let edit) = executor { "\(edit.place): \(name)" } else { name }
+  }
+
   init(_ spec: AttachmentSpec, model: ModelFacts, seed: UInt64) throws(PluginError) {
     emitted = EmittedRows(seed: seed)
     switch spec {
     case .edit(let edit):
-      name = "edit \(edit.request.operation)"
+      name = "edit \(edit.name)"
       (executor, expectsNoChange, isProbe, digest) = (.edit(edit), false, false, "")
     case .plugin(let manifest, let given):
       name = manifest.id
@@ -51,7 +62,9 @@ final class Attachment {
       switch manifest.grade {
       case .plain:
         let function = try PlainFunction.open(manifest)
-        executor = .plain(try function.bound(to: parameters), PlainTarget(parameters, access: function.access))
+        let target = PlainTarget(parameters, access: function.access)
+        try target.plan.checkFootprint(manifest)
+        executor = .plain(try function.bound(to: parameters), target)
         digest = function.sha256
       case .sdk:
         let library = try PluginLibrary.open(manifest)
@@ -78,7 +91,10 @@ final class Attachment {
       if let symbolicPlan { return symbolicPlan }
       return try instance.plan(item)
     case .plain(_, let target): return target.plan
-    case .edit: return PlanRequest()
+    case .edit(let edit):
+      var plan = PlanRequest()
+      plan.edits = [edit.request]
+      return plan
     }
   }
 }

@@ -1,4 +1,5 @@
 import Models
+import PluginRuntime
 
 /// What one plugin or edit did in one trial: no silent no-op.
 package struct PluginReceipt: Sendable, Equatable {
@@ -11,7 +12,7 @@ package struct PluginReceipt: Sendable, Equatable {
   package let rowsChanged: Int
   /// Entries of activations whose bits changed; for edges, visible edges x heads.
   package let elementsChanged: Int
-  /// Largest |after - before|; infinite for dropped edges, whose scores become minus infinity.
+  /// Largest |after - before|; infinite for dropped edges, whose scores become minus infinity; NaN where it is not measured.
   package let largestChange: Double
   /// Whether anything that the trial reads depends on what was written.
   package let reachable: Bool
@@ -29,9 +30,6 @@ extension LaneEnd {
     let footprint = resolver.footprints[index]
     let done = output.results.receipts[index] ?? [:]
     let edges = program.edges.compactMap { point, mask in mask.counts[index].map { (point, $0) } }
-    let dropped =
-      footprint.plan.edits.contains { $0.operation == .edgeDrop || $0.operation == .edgeKeepOnly }
-      || attachment.dropsEdges
     let changed = done.values.reduce(0) { $0 + $1.changed } + edges.reduce(0) { $0 + $1.1.edges }
     let isProbe = attachment.isProbe
     let reachable = isProbe || footprint.writes.isEmpty || footprint.writes.contains { reaches($0.key, $0.value) }
@@ -42,19 +40,37 @@ extension LaneEnd {
       rowsChanged: changed == 0
         ? 0 : done.values.reduce(0) { $0 + ($1.changed > 0 ? $1.rows : 0) } + edges.reduce(0) { $0 + $1.1.rows },
       elementsChanged: changed,
-      largestChange: dropped && edges.contains { $0.1.edges > 0 }
-        ? .infinity : Double(done.values.map(\.largest).max() ?? 0),
+      largestChange: edges.contains { $0.1.edges > 0 }
+        ? largestEdgeChange(footprint.plan.edits) : Double(done.values.map(\.largest).max() ?? 0),
       reachable: reachable, notApplicable: footprint.asked && !footprint.matched,
       note: note(attachment, footprint, changed: changed, reachable: reachable))
   }
 
+  /// Minus infinity for dropped edges, the bias for biased ones; how much pattern a zeroed edge had is not measured.
+  private func largestEdgeChange(_ edits: [EditRequest]) -> Double {
+    edits.map { edit in
+      switch edit.operation {
+      case .edgeDrop, .edgeKeepOnly: .infinity
+      case .edgeBias: abs(edit.value)
+      default: .nan
+      }
+    }.max() ?? .nan
+  }
+
   private func note(_ attachment: Attachment, _ footprint: Resolver.Footprint, changed: Int, reachable: Bool) -> String?
   {
-    if attachment.isProbe { return nil }
     if footprint.asked && !footprint.matched { return "matched nothing in this item" }
+    if attachment.isProbe { return unranked(footprint.plan) }
     if !reachable { return "cannot affect anything that this trial reads" }
     if changed == 0 && !attachment.expectsNoChange && output.failure == nil { return "changed nothing" }
     return writers(after: attachment)
+  }
+
+  /// A rank is of one token: labels that the vocabulary cannot say in one are named, not dropped in silence.
+  private func unranked(_ plan: PlanRequest) -> String? {
+    guard plan.readings.contains(where: { $0.operation == .lens }) else { return nil }
+    let words = Set(item.labels.filter { $0.ids.count != 1 }.map(\.text)).sorted()
+    return words.isEmpty ? nil : "does not rank what is not one token: " + words.joined(separator: ", ")
   }
 
   /// Two writers of a slice need an order: the condition's, which is said here.
@@ -100,11 +116,13 @@ extension LaneEnd {
       return !isLast || resolver.model.hasClassRow || point.feedsOtherRows || rows.contains { $0 != 0 }
         || !rows.isDisjoint(with: readRows(.vision, from: point.layer ?? 0))
     case .text:
-      if point.layer == nil && point.site != .embed { return !rows.isDisjoint(with: output.rows) || output.steps > 0 }
+      let generated = item.input.ids.count..<(item.input.ids.count + output.steps)
+      let readOut = Set(output.rows).union(generated)
+      if point.layer == nil && point.site != .embed { return !rows.isDisjoint(with: readOut) }
       let isLast = point.layer == resolver.model.hooks.textLayers - 1
-      let read = readRows(.text, from: point.layer ?? 0).union(output.rows)
-      if isLast && !point.feedsOtherRows { return !rows.isDisjoint(with: read) || output.steps > 0 }
-      return read.contains { row in rows.contains { $0 <= row } } || output.steps > 0
+      let read = readRows(.text, from: point.layer ?? 0).union(readOut)
+      if isLast && !point.feedsOtherRows { return !rows.isDisjoint(with: read) }
+      return read.contains { row in rows.contains { $0 <= row } }
     }
   }
 
@@ -139,11 +157,4 @@ extension LaneEnd {
 extension HookPoint {
   /// What is written here is read by other rows of the same layer, through keys and values.
   fileprivate var feedsOtherRows: Bool { [.residPre, .k, .v, .rotK].contains(site) }
-}
-
-extension Attachment {
-  var dropsEdges: Bool {
-    if case .edit(let edit) = executor { return [.edgeDrop, .edgeKeepOnly].contains(edit.request.operation) }
-    return false
-  }
 }

@@ -38,7 +38,7 @@ struct Resolver {
       let plan: PlanRequest
       do { plan = try attachment.plan(facts) } catch { throw .plugin(error) }
       do { try add(attachment, plan, index) } catch {
-        throw .request(attachment: attachment.name, item: item.id, error)
+        throw .request(attachment: attachment.place, item: item.id, error)
       }
     }
     do { try compileEdges() } catch { throw .request(attachment: condition, item: item.id, error) }
@@ -56,7 +56,8 @@ struct Resolver {
         try add(access, number, layers: LayerSelector(target.layers), index)
       }
     case .sdk:
-      footprints[index].asked = !(plan.edits.isEmpty && plan.accesses.isEmpty && plan.readings.isEmpty)
+      // A plan made for this item that asks for nothing has found nothing to ask for.
+      footprints[index].asked = plan.perItem || !(plan.edits.isEmpty && plan.accesses.isEmpty && plan.readings.isEmpty)
       for edit in plan.edits { try add(edit, layers: edit.layers.selector, index) }
       for (number, access) in plan.accesses.enumerated() {
         try add(access, number, layers: access.layers.selector, index)

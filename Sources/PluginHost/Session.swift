@@ -1,6 +1,7 @@
 import Diagnostics
 import Models
 import PluginRuntime
+import Tensors
 
 /// A model with conditions and probes attached: runs one item under several conditions in one pack.
 ///
@@ -49,30 +50,55 @@ package final class Session {
     }
   }
 
-  /// Runs `item` under the conditions of these names. A lane that fails is an outcome; what cannot be planned at all throws.
+  /// A condition on one item, planned and begun: a lane of the pack.
+  private struct OpenLane {
+    let condition: String
+    let attachments: [Attachment]
+    let probeNames: [String]
+    let resolver: Resolver
+  }
+
+  /// Runs `item` under the conditions of these names. A plugin that fails, from its plan on, costs its lane: that is an outcome. What
+  /// the model cannot meet at all throws.
   package func run(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> [ConditionOutcome] {
-    let chosen = conditions.filter { names.contains($0.name) }
-    let active = probes.filter { wish.probes?.contains($0.name) ?? true }
-    let lanes = chosen.map { $0.attachments + active.map(\.attachment) }
-    let resolved = try chosen.indices.map { i throws(HostError) -> Resolver in
-      try Resolver(model, item, lanes[i], condition: chosen[i].name)
+    var failed: [ConditionOutcome] = []
+    var lanes: [OpenLane] = []
+    for condition in conditions where names.contains(condition.name) {
+      do {
+        lanes.append(try open(condition, item, lane: lanes.count, wish))
+      } catch {
+        guard case .plugin(.failed(let plugin, let at, let reason)) = error else { throw error }
+        failed.append(
+          ConditionOutcome(condition: condition.name, failure: .init(plugin: plugin, point: at, reason: reason)))
+      }
     }
-    let requests = resolved.map { resolver -> LaneRequest in
-      var program = resolver.program
+    let requests = lanes.map { lane -> LaneRequest in
+      var program = lane.resolver.program
       program.add(capturesAt: wish.captures, item.input, classRows: model.hasClassRow)
       return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
     }
-    for i in chosen.indices { try begin(lanes[i], lane: i, item, chosen[i].name) }
-    let visitor = PluginVisitor(lanes) { [model] in model.heads(at: $0) }
+    let visitor = PluginVisitor(lanes.map(\.attachments)) { [model] in model.heads(at: $0) }
     let outputs: [LaneOutput]
     do { outputs = try model.run(item.input, requests, visitor: visitor) } catch { throw .model(error) }
-    return try chosen.indices.map { i throws(HostError) in
-      let probeNames = Array(repeating: "", count: chosen[i].attachments.count) + active.map(\.name)
-      return try finish(
-        LaneEnd(
-          lane: i, condition: chosen[i].name, attachments: lanes[i], probeNames: probeNames, resolver: resolved[i],
-          program: requests[i].program, output: outputs[i], item: item))
-    }
+    return try failed
+      + lanes.indices.map { i throws(HostError) in
+        try finish(
+          LaneEnd(
+            lane: i, condition: lanes[i].condition, attachments: lanes[i].attachments, probeNames: lanes[i].probeNames,
+            resolver: lanes[i].resolver, program: requests[i].program, output: outputs[i], item: item))
+      }
+  }
+
+  private func open(
+    _ condition: (name: String, attachments: [Attachment]), _ item: Item, lane: Int, _ wish: Wish
+  ) throws(HostError) -> OpenLane {
+    let active = probes.filter { wish.probes?.contains($0.name) ?? true }
+    let attachments = condition.attachments + active.map(\.attachment)
+    let resolver = try Resolver(model, item, attachments, condition: condition.name)
+    try begin(attachments, lane: lane, item, condition.name)
+    return OpenLane(
+      condition: condition.name, attachments: attachments,
+      probeNames: condition.attachments.map { _ in "" } + active.map(\.name), resolver: resolver)
   }
 
   /// Visits that the prefill plans for a condition and all probes on this item, in hook point x lane. No pass is run.
@@ -149,6 +175,12 @@ package struct ConditionOutcome {
 
   init(condition: String, output: LaneOutput) {
     (self.condition, self.output) = (condition, output)
+  }
+
+  /// A lane that never ran.
+  init(condition: String, failure: Failure) {
+    self.init(condition: condition, output: LaneOutput(logits: Tensor(zeros: [0]), rows: []))
+    self.failure = failure
   }
 }
 

@@ -7,7 +7,7 @@ import Foundation
     commandName: "ablate",
     abstract: "Ablations of vision-language models by plugins: attach, run, measure, report.",
     discussion: """
-      Exit codes: 0 done, 1 trials failed, 64 usage, 65 bad data, 66 missing input, 70 plugin failure,
+      Exit codes: 0 done, 64 usage, 65 bad data, 66 missing input, 70 a plugin failed (trials that failed are kept),
       75 interrupted (the same command resumes).
       """,
     version: "0.1.0",

@@ -32,6 +32,7 @@ struct CaptureCommand: ParsableCommand {
     }
     try writeSafetensors(tensors, metadata: try metadata(model, input), to: out)
     print("\(out): \(tensors.count) activations, \(tensors.reduce(0) { $0 + $1.tensor.count } * 4) bytes")
+    printTables(outcome)
   }
 
   /// A comma separates points, but `vision.0-2,5.z` is one: a piece without a dot belongs to what follows it.
@@ -50,7 +51,8 @@ struct CaptureCommand: ParsableCommand {
 
   private func metadata(_ model: VisionLanguageModel, _ input: ModelInput) throws -> [String: String] {
     let engine = Engine.provenance
-    let segments = try JSONSerialization.data(withJSONObject: segments(input.segments, boxes: example.patchBoxes(model)), options: [.sortedKeys])
+    let segments = try JSONSerialization.data(
+      withJSONObject: segments(input.segments, boxes: example.patchBoxes(model)), options: [.sortedKeys])
     return [
       "ablate": Ablate.configuration.version, "model": model.name, "model_digest": model.digest,
       "prompt_ids": input.ids.map(String.init).joined(separator: " "),

@@ -1,7 +1,6 @@
 import Experiments
 import Foundation
 import PluginRuntime
-import PluginRuntime
 
 /// A manifest expanded with the engine's digests: what `run` and `plan` start from.
 struct Experiment {
@@ -22,7 +21,14 @@ struct Experiment {
     try ModelEvaluator(manifest: manifest, model: model, search: search)
   }
 
-  func firstEvaluator() throws -> (any Evaluator)? { try manifest.models.first.map(evaluator) }
+  /// The first model's evaluator, after the first example was planned on it: a wrong selector or layer is found before anything is
+  /// thrown away or run.
+  func firstEvaluator() throws -> (any Evaluator)? {
+    guard let model = manifest.models.first else { return nil }
+    let evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+    _ = try evaluator.costs(of: Array(plan.dataset.examples.prefix(1)))
+    return evaluator
+  }
 
   /// The plan with its cost. For the estimate of time one example is run, unless it is big; its rows go nowhere.
   func described(timed: Bool) throws -> PlanDescription {

@@ -27,9 +27,13 @@ struct GenerateCommand: ParsableCommand {
     let outcome = try session.run(Item(id: "prompt", index: 0, input: input), conditions: ["condition"], wish)[0]
     try check(outcome)
     let text = model.tokenizer.decode(outcome.output.generated)
-    guard json else { return print(text) }
+    guard json else {
+      print(text)
+      return printTables(outcome)
+    }
     try printJSON([
-      "schema": "ablate.generate/1", "text": text, "ids": outcome.output.generated, "prompt_ids": input.ids,
+      "schema": "ablate.generate/1", "text": text, "ids": outcome.output.generated,
+      "tables": outcome.tables.map(\.json), "prompt_ids": input.ids,
       "segments": try segments(input.segments, boxes: example.patchBoxes(model)),
     ])
   }

@@ -59,10 +59,18 @@ struct InspectCommand: ParsableCommand {
       let outside = Site.outsideLayers(of: tower).map { ("\(tower.rawValue).\($0.rawValue)", $0) }
       for (name, site) in outside + inside {
         let range = name.contains(".L.") ? "  L = 0-\(layers - 1)" : ""
-        lines.append("  " + name.padding(toLength: 22, withPad: " ", startingAt: 0) + site.axes.rawValue + range)
+        lines.append("  " + name.padding(toLength: 22, withPad: " ", startingAt: 0) + axes(site, tower) + range)
       }
     }
     return lines.joined(separator: "\n")
+  }
+
+  private func axes(_ site: Site, _ tower: Tower) -> String {
+    switch (site, site.axes) {
+    case (.logits, _): "[rows, vocabulary]"
+    case (_, .rowsKeyValueHeads) where tower == .vision: Axes.rowsHeads.rawValue
+    default: site.axes.rawValue
+    }
   }
 
   private func megabytes(_ bytes: Int) -> String { String(format: "%.1f MB", Double(bytes) / 1e6) }

@@ -38,7 +38,7 @@ struct RunCommand: ParsableCommand {
     defer { withExtendedLifetime(sources) {} }
     let experiment = try Experiment(manifestPath: manifest)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
-    // Before the folder is touched: a plugin's parameters are checked here, and --fresh throws rows away.
+    // Before the folder is touched: parameters, selectors and layers are checked here, and --fresh throws rows away.
     var first = fresh || !FileManager.default.fileExists(atPath: folder.store) ? try experiment.firstEvaluator() : nil
     let session = try RunSession(
       folder: folder, plan: experiment.plan, provenance: experiment.provenance, fresh: fresh)

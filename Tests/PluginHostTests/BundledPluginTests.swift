@@ -128,7 +128,8 @@ import PluginRuntime
           lane: 0, name: "attention_mass",
           columns: [
             Column("layer", .integers([1, 1])), Column("row", .integers([5, 5])), Column("head", .integers([0, 1])),
-            Column("image", .numbers([0.25, 0])), Column("prefix", .numbers([0.5, 1])),
+            Column("site", .strings(["text.pattern", "text.pattern"])), Column("image", .numbers([0.25, 0])),
+            Column("prefix", .numbers([0.5, 1])),
             Column("self", .numbers([0.125, 0])), Column("rest", .numbers([0.125, 0])),
           ])
       ])

@@ -95,7 +95,7 @@ extension AttachmentSpec {
       operation: operation, tower: tower, site: site, layers: LayerRequest(first: 0, last: -1), heads: heads,
       queries: .selector(rows), keys: .selector(keys), value: value,
       vector: vector.map { TensorValue(shape: [$0.count], values: $0) }, keepSelf: keepSelf, onEmpty: onEmpty)
-    return .edit(ManifestEdit(request: request, layers: layers))
+    return .edit(ManifestEdit(name: "\(operation)", request: request, layers: layers, place: "test"))
   }
 }
 

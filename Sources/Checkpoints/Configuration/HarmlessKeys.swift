@@ -9,7 +9,7 @@ enum HarmlessKeys {
     "output_hidden_states", "is_encoder_decoder", "is_decoder", "add_cross_attention", "cross_attention_hidden_size",
     "chunk_size_feed_forward", "pruned_heads", "tf_legacy_loss", "use_bfloat16", "finetuning_task", "id2label",
     "label2id", "problem_type", "task_specific_params", "tie_encoder_decoder", "tokenizer_class", "prefix",
-    "layer_types", "ignore_index", "image_seq_length",
+    "layer_types", "ignore_index", "image_seq_length", "vocab_size",
   ]
   private static let training: Set<String> = [
     "attention_dropout", "dropout", "hidden_dropout_prob", "initializer_range", "initializer_factor",
