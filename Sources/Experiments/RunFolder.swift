@@ -67,7 +67,8 @@ package final class RunLock: Sendable {
     }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       let owner = FileManager.default.contents(atPath: path).flatMap { String(validating: $0, as: UTF8.self) } ?? ""
-      close(descriptor)
+      // The descriptor is closed by deinit, which runs as all properties are set. Closing it here too would close whatever file another
+      // thread has opened under the same number by then.
       throw ExperimentError.inUse(
         folder: folder.path,
         owner: owner.isEmpty ? "another process" : owner.trimmingCharacters(in: .whitespacesAndNewlines))

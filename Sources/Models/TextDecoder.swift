@@ -50,6 +50,11 @@ struct TextDecoder {
   }
 }
 
+extension TextConfiguration {
+  /// Positions that a sequence may have: the model's, at most 32,768, since the rotary tables are made when the model is opened.
+  package var positions: Int { min(maxPositions, 32768) }
+}
+
 /// The unembedding in blocks of the vocabulary, so that a lens streams over it.
 package struct Unembedding {
   package static let blockSize = 4096

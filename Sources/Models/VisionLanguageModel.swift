@@ -44,7 +44,7 @@ package final class VisionLanguageModel {
     let weights = WeightLoader(files: files, engine: engine)
     vision = try VisionEncoder(configuration, weights)
     projector = try Projector(configuration, weights)
-    text = try TextDecoder(configuration.text, positions: min(configuration.text.maxPositions, 32768), weights)
+    text = try TextDecoder(configuration.text, positions: configuration.text.positions, weights)
   }
 
   package var grid: (rows: Int, cols: Int) { (configuration.vision.grid, configuration.vision.grid) }
@@ -84,10 +84,10 @@ extension VisionLanguageModel {
         place: "input_ids", problem: "id \(bad) is outside the vocabulary of \(configuration.text.vocabulary)",
         remedy: "tokenise with the checkpoint's own tokenizer.json")
     }
-    let positions = configuration.text.maxPositions
-    guard (0...positions).contains(newTokens) else {
+    guard (0...configuration.text.positions).contains(newTokens) else {
       throw .input(
-        place: "prompt", problem: "\(newTokens) new tokens, but the model has \(positions) positions",
+        place: "prompt",
+        problem: "\(newTokens) new tokens, but the model has \(configuration.text.positions) positions",
         remedy: "ask for fewer")
     }
     let segments = try SegmentMap(
@@ -98,10 +98,11 @@ extension VisionLanguageModel {
         place: "prompt", problem: "\(segments.imageCount) images, but this version takes exactly one",
         remedy: "put <image> once into the prompt")
     }
-    guard segments.length <= positions else {
+    guard segments.length <= configuration.text.positions else {
       throw .input(
         place: "prompt",
-        problem: "\(segments.length) tokens with those to come, but the model has \(positions) positions",
+        problem:
+          "\(segments.length) tokens with those to come, but the model has \(configuration.text.positions) positions",
         remedy: "shorten the prompt, or ask for fewer new tokens")
     }
     return ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)

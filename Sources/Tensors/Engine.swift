@@ -20,6 +20,7 @@ package final class Engine {
   let engine: dnnl_engine_t
   let stream: dnnl_stream_t
   private var products: [ProductShape: Product] = [:]
+  private var scratchpad = FloatStorage(zeros: 0)
 
   package init() throws(TensorError) {
     var engine: dnnl_engine_t?
@@ -44,6 +45,12 @@ package final class Engine {
     let product = try Product(shape, on: engine)
     products[shape] = product
     return product
+  }
+
+  /// Memory that a product needs while it runs; the next one may have the same.
+  func scratch(bytes: Int) -> Floats {
+    if scratchpad.count * 4 < bytes { scratchpad = FloatStorage(zeros: (bytes + 3) / 4) }
+    return scratchpad.base
   }
 
   /// The kernels in use, for provenance: "brg:avx512_core" and the shapes that chose it.

@@ -27,6 +27,7 @@ final class Product {
   private var b = dnnl_memory_desc_t()
   private var bias = dnnl_memory_desc_t()
   private var c = dnnl_memory_desc_t()
+  private var scratchpad = dnnl_memory_desc_t()
   /// oneDNN's name of the kernel, for example "brg:avx512_core".
   let kernel: String
 
@@ -36,6 +37,9 @@ final class Product {
     b = descriptor.b
     bias = descriptor.bias
     c = descriptor.c
+    if let wanted = dnnl_primitive_desc_query_md(descriptor.primitive, dnnl_query_scratchpad_md, 0) {
+      scratchpad = wanted.pointee
+    }
     defer { dnnl_primitive_desc_destroy(descriptor.primitive) }
     var info: UnsafePointer<CChar>?
     dnnl_primitive_desc_query(descriptor.primitive, dnnl_query_impl_info_str, 0, &info)
@@ -62,6 +66,8 @@ final class Product {
     try add(DNNL_ARG_WEIGHTS, &self.b, b)
     if let bias { try add(DNNL_ARG_BIAS, &self.bias, bias) }
     try add(DNNL_ARG_DST, &self.c, c)
+    let bytes = Int(dnnl_memory_desc_get_size(&scratchpad))
+    if bytes > 0 { try add(DNNL_ARG_SCRATCHPAD, &scratchpad, engine.scratch(bytes: bytes)) }
     try check(
       dnnl_primitive_execute(primitive, engine.stream, Int32(arguments.count), arguments), "run a product")
     try check(dnnl_stream_wait(engine.stream), "wait for a product")
@@ -124,7 +130,12 @@ final class Product {
       ? dnnl_matmul_desc_init(&operation, &d.a, &d.b, &d.bias, &d.c)
       : dnnl_matmul_desc_init(&operation, &d.a, &d.b, nil, &d.c)
     try check(status, "describe \(shape)")
-    try check(dnnl_primitive_desc_create(&d.primitive, &operation, nil, engine, nil), "plan \(shape)")
+    // The library's own scratchpad belongs to the thread that compiled a product, and is too small or gone for another.
+    var attributes: dnnl_primitive_attr_t?
+    defer { dnnl_primitive_attr_destroy(attributes) }
+    try check(dnnl_primitive_attr_create(&attributes), "describe \(shape)")
+    try check(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), "describe \(shape)")
+    try check(dnnl_primitive_desc_create(&d.primitive, &operation, attributes, engine, nil), "plan \(shape)")
     return d
   }
 }

