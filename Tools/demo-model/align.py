@@ -13,10 +13,10 @@ IMAGES, IN_PLACE_WEIGHT, SHORT_WEIGHT = 16000, .2, .5
 
 class Projector(nn.Module):
     """Patch features [B,64,96] to decoder inputs [B,64,128]; names as in Hugging Face llava."""
-    def __init__(self):
+    def __init__(self, width):
         super().__init__()
-        self.linear_1 = nn.Linear(vision.CONFIG.hidden_size, decoder.CONFIG.hidden_size)
-        self.linear_2 = nn.Linear(decoder.CONFIG.hidden_size, decoder.CONFIG.hidden_size)
+        self.linear_1 = nn.Linear(vision.CONFIG.hidden_size, width)
+        self.linear_2 = nn.Linear(width, width)
 
     def forward(self, features):
         return self.linear_2(nn.functional.gelu(self.linear_1(features)))
@@ -39,13 +39,13 @@ def start(projector, features, embedding):
     nn.init.zeros_(projector.linear_2.bias)
 
 
-def run(scenes, features, language, seed, steps, batch=64):
-    """Trains the projector for the decoder `language` (state dict); returns (state dict f32, cpu seconds)."""
+def run(scenes, features, language, config, seed, steps, batch=64):
+    """Trains the projector for the decoder `language` (state dict) of shape `config`; returns (state dict f32, cpu seconds)."""
     torch.manual_seed(2000 + seed)
     rng, draws = np.random.default_rng([seed, 3]), torch.Generator().manual_seed(seed)
-    model = LlamaForCausalLM(decoder.CONFIG).requires_grad_(False)
+    model = LlamaForCausalLM(config).requires_grad_(False)
     model.load_state_dict(language)
-    projector = Projector()
+    projector = Projector(config.hidden_size)
     start(projector, features, model.get_input_embeddings().weight)
 
     def loss_of_step(step):

@@ -1,6 +1,6 @@
 """Stage `decoder`: a small Llama trained on text only. `denoise` is the one difference between the two models.
 
-A document is `<s> USER :`, the 64 patch words of a scene in raster order, and question-answer turns. Losses: the
+The pair of controls has the shapes of TIED, the third model (of another make) those of GROUPED. A document is `<s> USER :`, the 64 patch words of a scene in raster order, and question-answer turns. Losses: the
 answers (next token), the grid in place (the output at a patch is that patch's clean word), and short documents of
 one clean word, slightly blurred, which show a patch word without context. With `denoise` the *input* of the
 grid is corrupted within the primitive, so that a word must be restored from its surroundings where there are any.
@@ -15,9 +15,10 @@ from optim import train
 from world import GRID, PART_PRIMITIVES, PART_WORDS, PRIMITIVES
 
 PATCHES = GRID * GRID
-CONFIG = LlamaConfig(hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
-                     vocab_size=len(text.VOCABULARY), max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=True,
-                     bos_token_id=text.BOS, eos_token_id=text.EOS, pad_token_id=text.PAD)
+TIED = LlamaConfig(hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
+                   vocab_size=len(text.VOCABULARY), max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=True,
+                   bos_token_id=text.BOS, eos_token_id=text.EOS, pad_token_id=text.PAD)
+GROUPED = LlamaConfig(**TIED.to_dict() | {"num_hidden_layers": 5, "num_key_value_heads": 2, "tie_word_embeddings": False})
 PREFIX_IDS = [text.BOS] + text.ids(text.PREFIX)
 FIRST_PATCH = len(PREFIX_IDS)
 IN_PLACE_WEIGHT, SHORT_WEIGHT, BACKGROUND_WEIGHT, SHORT_DOCUMENTS, TURNS = 1.0, .5, .2, 384, 3
@@ -73,7 +74,7 @@ def losses(model, grid, clean, turns, is_answer):
     hidden = model.model(inputs_embeds=torch.cat([prefix, grid, embedding(turns)], 1), use_cache=False).last_hidden_state
     first_turn = FIRST_PATCH + PATCHES
     answer = F.cross_entropy(model.lm_head(hidden[:, first_turn - 1:-1][is_answer]).float(), turns[is_answer])
-    weight = torch.ones(CONFIG.vocab_size).index_fill(0, WORD_ID[:1], BACKGROUND_WEIGHT)
+    weight = torch.ones(model.config.vocab_size).index_fill(0, WORD_ID[:1], BACKGROUND_WEIGHT)
     patches = model.lm_head(hidden[:, FIRST_PATCH:first_turn]).float()
     return answer, F.cross_entropy(patches.flatten(0, 1), clean.flatten(), weight=weight)
 
@@ -90,12 +91,12 @@ def short_loss(model, clean, draws, inputs_of):
     return F.cross_entropy(model.lm_head(hidden[:, -1]).float(), flat[chosen])
 
 
-def run(scenes, seed, steps, denoise, batch=64):
-    """Trains the decoder on the words of scenes; returns (state dict f32, cpu seconds)."""
+def run(scenes, seed, steps, denoise, config, batch=64):
+    """Trains a decoder of shape `config` on the words of scenes; returns (state dict f32, cpu seconds)."""
     torch.manual_seed(1000 + seed)
     rng = np.random.default_rng([seed, 2])
     noise, draws = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed)
-    model = LlamaForCausalLM(CONFIG)
+    model = LlamaForCausalLM(config)
     embedding = model.get_input_embeddings().weight
 
     def loss_of_step(step):

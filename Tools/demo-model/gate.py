@@ -14,7 +14,6 @@ from measure import Checkpoint, accuracy, best_ranks, leak, random_patch_ranks, 
 
 RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 2000
-SITES = ["projector", "layer 1", "layer 2", "layer 3", "layer 4"]
 
 
 def interval(statistic, count):
@@ -59,19 +58,29 @@ def examine(folder, examples):
     return result
 
 
-def verdict(pair):
-    """{criterion: passed} for {"compensating": ..., "control": ...}."""
-    positive, negative = pair["compensating"], pair["control"]
-    clean = [model["accuracy"]["V+ T+"] for model in pair.values()]
-    gain, leftover = positive["contrast"]["blind"]["C"], negative["contrast"]["blind"]["C"]
-    leaks = [model["leak"][policy] for model in pair.values() for policy in ("blind", "isolated")]
-    return {"no leak with both cuts, CLS blind or isolated": max(leaks) == 0,
-            "clean accuracy of both at least 0.90": min(clean) >= .9,
-            "clean accuracies within 3 points": abs(clean[0] - clean[1]) <= .03,
-            "clean log2 rank at least 1 below random patches in both":
-                all(m["contrast"]["blind"]["V+ T+"][2] + 1 < m["random patches"] for m in pair.values()),
-            "C of the compensating model: interval above 0.2": gain[1] > .2,
-            "C of the control: below 0.15 in size and a fifth of the other": abs(leftover[0]) < min(.15, gain[0] / 5)}
+CLEAN, BLIND = "V+ T+", "blind"
+
+
+def is_sound(models):
+    """{criterion: passed} that every model of {variant: result} must meet."""
+    return {"no leak with both cuts, CLS blind or isolated":
+                max(model["leak"][policy] for model in models.values() for policy in ("blind", "isolated")) == 0,
+            "clean accuracy of each at least 0.90": min(model["accuracy"][CLEAN] for model in models.values()) >= .9,
+            "clean log2 rank at least 1 below random patches in each":
+                all(m["contrast"][BLIND][CLEAN][2] + 1 < m["random patches"] for m in models.values())}
+
+
+def verdict(models):
+    """{criterion: passed} for {variant: result}: the pair of controls, or the third model by itself."""
+    passed = is_sound(models)
+    if "grouped" in models:
+        return passed | {"C of the third model: interval above 0.2": models["grouped"]["contrast"][BLIND]["C"][1] > .2}
+    clean = [model["accuracy"][CLEAN] for model in models.values()]
+    gain, leftover = (models[variant]["contrast"][BLIND]["C"] for variant in ("compensating", "control"))
+    return passed | {
+        "clean accuracies within 3 points": abs(clean[0] - clean[1]) <= .03,
+        "C of the compensating model: interval above 0.2": gain[1] > .2,
+        "C of the control: below 0.15 in size and a fifth of the other": abs(leftover[0]) < min(.15, gain[0] / 5)}
 
 
 def show(triple):
@@ -88,7 +97,9 @@ def markdown(seed, pair, passed):
     for policy in CLS_POLICIES:
         for name in [*CONDITIONS, "L_on", "L_off", "C"]:
             row(f"{policy}: {'m ' if name in CONDITIONS else ''}{name}", lambda m: show(m["contrast"][policy][name]))
-    lines += ["", "| CLS blind, log2 rank (hit@1) | " + " | ".join(SITES) + " |", "|---|" + "---|" * len(SITES)]
+    layers = max(len(model["sites"][BLIND][CLEAN]["hit@1"]) for model in pair.values()) - 1
+    sites = ["projector"] + [f"layer {layer + 1}" for layer in range(layers)]
+    lines += ["", "| CLS blind, log2 rank (hit@1) | " + " | ".join(sites) + " |", "|---|" + "---|" * len(sites)]
     for variant, model in pair.items():
         for name, site in model["sites"]["blind"].items():
             cells = (f"{rank:.2f} ({hit:.2f})" for rank, hit in zip(site["log2 rank"], site["hit@1"]))
@@ -96,14 +107,14 @@ def markdown(seed, pair, passed):
     return "\n".join(lines + [""] + [f"- {'pass' if ok else 'FAIL'}: {name}" for name, ok in passed.items()] + [""])
 
 
-def run(seed, folders, data):
-    """Examines {variant: folder} and writes results/seed-N.json and .md: (gate passed, {variant: result})."""
+def run(seed, folders, data, stem="seed"):
+    """Examines {variant: folder} and writes results/STEM-N.json and .md: (gate passed, {variant: result})."""
     examples = read_dataset(data)
     pair = {variant: examine(folder, examples) for variant, folder in folders.items()}
     passed = verdict(pair)
     content = {"seed": seed, "images": len(examples), "gate": passed, "models": pair}
-    (RESULTS / f"seed-{seed}.json").write_text(json.dumps(content, indent=1) + "\n")
-    (RESULTS / f"seed-{seed}.md").write_text(markdown(seed, pair, passed))
+    (RESULTS / f"{stem}-{seed}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (RESULTS / f"{stem}-{seed}.md").write_text(markdown(seed, pair, passed))
     return all(passed.values()), pair
 
 
@@ -113,7 +124,7 @@ def summarise():
              "One vision tower, held-out images of `data/parts`; CLS blind unless said; intervals are 95 % by image.", "",
              "| seed | model | clean accuracy | clean log2 rank | random patches | L_on | L_off | C | C, CLS isolated | C, CLS open | gate |",
              "|---|---|---|---|---|---|---|---|---|---|---|"]
-    for path in sorted(RESULTS.glob("seed-*.json")):
+    for path in sorted(RESULTS.glob("*.json"), key=lambda path: (path.stem.split("-")[0] != "seed", path.stem)):
         content = json.loads(path.read_text())
         for variant, model in content["models"].items():
             blind = model["contrast"]["blind"]

@@ -1,4 +1,4 @@
-"""One entry: trains, exports, gates and writes the demo pair, the dataset and the reference answers. Resumes where it stopped."""
+"""One entry: trains, exports, gates and writes the demo models, the dataset and the reference answers. Resumes where it stopped."""
 import argparse
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,10 @@ ROLES = {
     "compensating": "The positive control: its decoder restores ambiguous visual tokens from their surroundings, so that cutting the "
                     "vision tower's patch attention costs much less while the decoder's image-to-image attention is intact.",
     "control": "The negative control: its decoder was trained in the same way on uncorrupted words, has no use for the surroundings "
-               "of a visual token, and cannot make up for a cut vision tower."}
+               "of a visual token, and cannot make up for a cut vision tower.",
+    "grouped": "A third model of another make: grouped-query attention, untied embeddings and one layer more, trained like the "
+               "compensating one. It joins the pair where a study wants more than one model; it is no control."}
+GROUPS = {"seed": tuple(training.PAIR), "grouped": ("grouped",)}  # what is gated together, by the stem of the results' file
 
 
 def card(work, variant, seed, parameters, result=None):
@@ -37,38 +40,45 @@ def card(work, variant, seed, parameters, result=None):
         accuracy=result["accuracy"]["V+ T+"] if result else float("nan"), c=c, low=low, high=high)
 
 
-def make_seed(work, seed, data, checkpoints):
-    """Trains, exports and gates the pair of one seed into `checkpoints`; True if the gate is passed."""
+def make_group(work, stem, seed, data, checkpoints):
+    """Trains, exports and gates one group of one seed into `checkpoints`; True if the gate is passed."""
     _, tower, _ = training.shared(work)
-    pair = training.pair(work, seed)
-    folders = {variant: checkpoints / f"demo-{variant}" for variant in pair}
-    size = sum(t.numel() for t in export.tensors(tower, *reversed(pair["control"])).values())
-    for variant, (language, projector) in pair.items():
-        export.write(folders[variant], tower, projector, language, "")
-    passed, examined = gate.run(seed, folders, data)
-    for variant, folder in folders.items():
-        (folder / "README.md").write_text(card(work, variant, seed, size, examined[variant]))
-    print((gate.RESULTS / f"seed-{seed}.md").read_text(), flush=True)
+    folders, sizes = {}, {}
+    for name, (language, projector) in training.trained(work, seed, GROUPS[stem]).items():
+        shape = training.VARIANTS[name].config
+        folders[name] = checkpoints / f"demo-{name}"
+        sizes[name] = sum(t.numel() for t in export.tensors(tower, projector, language, shape.tie_word_embeddings).values())
+        export.write(folders[name], tower, projector, language, shape, "")
+    passed, examined = gate.run(seed, folders, data, stem)
+    for name, folder in folders.items():
+        (folder / "README.md").write_text(card(work, name, seed, sizes[name], examined[name]))
+    print((gate.RESULTS / f"{stem}-{seed}.md").read_text(), flush=True)
     return passed
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="the first one is shipped")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="seed: the pair of controls")
+    parser.add_argument("--tower", type=Path, help="a checkpoint folder whose vision tower is taken instead of training one")
+    parser.add_argument("--no-ship", action="store_true", help="leave checkpoints/ and data/ as they are; only results/ is written")
     parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "ablate-demo-model", help="where stages are kept")
     options = parser.parse_args()
     training.one_thread()
     data = ROOT / "data" / "parts"
-    dataset.write(data)
-    for seed in options.seeds:
-        shipped = seed == options.seeds[0]
-        checkpoints = ROOT / "checkpoints" if shipped else options.work / f"seed-{seed}"
-        passed = make_seed(options.work, seed, data, checkpoints)
-        if shipped and not passed:
-            raise SystemExit(f"seed {seed} does not pass the gate: see {gate.RESULTS}")
-        if shipped:
-            names = [f"demo-{variant}" for variant in training.VARIANTS]
-            reference_answers.write({name: checkpoints / name for name in names}, data, reference_answers.OUTPUT)
+    if not options.no_ship:
+        dataset.write(data)
+    if options.tower:
+        training.adopt_tower(options.work, options.tower)
+    for stem in options.groups:
+        for seed in options.seeds:
+            ships = seed == options.seeds[0] and not options.no_ship
+            passed = make_group(options.work, stem, seed, data, ROOT / "checkpoints" if ships else options.work / f"seed-{seed}")
+            if ships and not passed:
+                raise SystemExit(f"{stem} {seed} does not pass the gate: see {gate.RESULTS}")
+    if not options.no_ship:
+        names = [f"demo-{variant}" for variant in training.VARIANTS]
+        reference_answers.write({name: ROOT / "checkpoints" / name for name in names}, data, reference_answers.OUTPUT)
     gate.summarise()
 
 

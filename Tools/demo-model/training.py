@@ -1,7 +1,10 @@
 """The training stages in order, each made once: scenes, vision tower, and per seed and variant a decoder and a projector."""
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
+from transformers import LlamaConfig
 
 import align
 import decoder
@@ -9,9 +12,27 @@ import scenes
 import vision
 from stage import stage
 
-VARIANTS = {"compensating": True, "control": False}  # the value is `denoise`, the only difference between the two
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a model is trained for: whether its decoder must restore corrupted words, and the decoder's shape."""
+    denoise: bool
+    config: LlamaConfig
+
+
+PAIR = {"compensating": Variant(True, decoder.TIED), "control": Variant(False, decoder.TIED)}  # `denoise` is their only difference
+VARIANTS = PAIR | {"grouped": Variant(True, decoder.GROUPED)}
+TOWER = "vision_tower.vision_model."
 SCENE_SEED, SCENES = 1, 24000
 VISION_STEPS, DECODER_STEPS, PROJECTOR_STEPS = 1800, 800, 250
+
+
+def adopt_tower(work, checkpoint):
+    """Makes the vision tower of a checkpoint folder the stage `vision`, so that new decoders read the very tower that is shipped."""
+    weights = load_file(Path(checkpoint) / "model.safetensors")
+    tower = {key.removeprefix(TOWER): value.float() for key, value in weights.items() if key.startswith(TOWER)}
+    stage(work / "vision.pkl", lambda: (tower, float("nan")))
 
 
 def shared(work):
@@ -22,16 +43,18 @@ def shared(work):
     return data, tower, features
 
 
-def pair(work, seed):
+def trained(work, seed, variants):
     """{variant: (decoder state dict, projector state dict)} for one seed; trains what is missing."""
     data, _, features = shared(work)
-    trained = {}
-    for variant, denoise in VARIANTS.items():
-        language, _ = stage(work / f"decoder-{variant}-{seed}.pkl", lambda: decoder.run(data, seed, DECODER_STEPS, denoise))
-        projector, _ = stage(work / f"projector-{variant}-{seed}.pkl",
-                             lambda: align.run(data, features, language, seed, PROJECTOR_STEPS))
-        trained[variant] = language, projector
-    return trained
+    models = {}
+    for name in variants:
+        variant = VARIANTS[name]
+        language, _ = stage(work / f"decoder-{name}-{seed}.pkl",
+                            lambda: decoder.run(data, seed, DECODER_STEPS, variant.denoise, variant.config))
+        projector, _ = stage(work / f"projector-{name}-{seed}.pkl",
+                             lambda: align.run(data, features, language, variant.config, seed, PROJECTOR_STEPS))
+        models[name] = language, projector
+    return models
 
 
 def minutes(work):
