@@ -53,7 +53,7 @@ let package = Package(
     tests("CheckpointsTests", ["Checkpoints"], exclude: ["Fixtures"]),
     tests("ModelsTests", ["Models"]),
     tests("PluginHostTests", ["PluginHost"]),
-    tests("ExperimentsTests", ["Experiments", "Reports"]),
+    tests("ExperimentsTests", ["Experiments", "Reports"], exclude: ["Golden"]),
     tests("StatisticsTests", ["Statistics"]),
     tests("CommandTests", ["Diagnostics"]),
   ],

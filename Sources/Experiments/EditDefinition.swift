@@ -103,7 +103,7 @@ package struct EditDefinition: Sendable, Equatable {
       fields.append(("tokens", .string(tokens)))
       if !vector.isEmpty { fields.append(("vector", .array(vector.map(JSON.double)))) }
     }
-    if operation != .drop, operation != .keepOnly, operation != .zero { fields.append(("value", .double(value))) }
+    if EditDefinition.keys(of: operation).contains("value") { fields.append(("value", .double(value))) }
     return .object(fields)
   }
 }

@@ -122,7 +122,7 @@ import Testing
   @Test func `what is written is read back, with its metadata`() throws {
     let folder = try Folder()
     let path = folder.path + "/out.safetensors"
-    let tensor = Tensor([1, .infinity, -0.0, 1e-40, 5, 6], shape: [2, 3])
+    let tensor = Tensor([1, .infinity, -0.0, .leastNonzeroMagnitude, 5, 6], shape: [2, 3])
     try writeSafetensors(
       [(name: "text.0.z", tensor: tensor), (name: "empty", tensor: Tensor(zeros: [0, 4]))], metadata: ["ids": "[1,2]"],
       to: path)

@@ -141,6 +141,18 @@ import Experiments
     #expect(try JSON(parsing: first.resolved.compact) == first.resolved)
   }
 
+  @Test func `every operation of an edit survives the resolved manifest`() throws {
+    let edges = ["drop", "keep_only", "zero"].map { "{ op: \($0), tower: text, queries: last, keys: image }" }
+    let others = [
+      "{ op: bias, tower: text, keys: image, value: 2 }", "{ op: scale, tower: text, site: z, value: 0.5, heads: [1] }",
+      "{ op: set, tower: text, site: embed, vector: [0] }", "{ op: add, tower: vision, site: resid_post, vector: [1, 2] }",
+    ]
+    #expect(edges.count + others.count == EditDefinition.Operation.allCases.count)
+    let steps = (edges + others).map { "{ edit: \($0) }" }.joined(separator: ", ")
+    let first = try load(minimal.replacingOccurrences(of: "clean: []", with: "clean: [], x: [\(steps)]"))
+    #expect(try Manifest(yaml: first.resolved.pretty, file: "x.yaml").conditions == first.conditions)
+  }
+
   @Test func `differences between manifests are said in words`() throws {
     let first = try load(minimal)
     let second = try load(
