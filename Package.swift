@@ -39,21 +39,27 @@ let package = Package(
     // the line
     module("Tensors", ["Diagnostics", "COneDNN", "CShims", "CKernels"]),
     module("Checkpoints", ["Tensors", "CTurboJPEG", "CSpng"]),
+    module("Datasets", ["Checkpoints"]),
     module("Models", ["Checkpoints"]),
     module("PluginRuntime", ["PluginABI", "Diagnostics", "CFFI", "CShims"]),
     module("PluginHost", ["Models", "PluginRuntime"]),
     module(
       "Experiments",
-      ["PluginHost", .product(name: "Yams", package: "Yams"), .product(name: "GRDB", package: "GRDB.swift")]),
+      [
+        "Datasets", "PluginHost", .product(name: "Yams", package: "Yams"),
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ]),
     module("Reports", ["Experiments", "Statistics"]),
     .executableTarget(
       name: "ablate",
       dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     // tests
+    .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints"], exclude: ["Fixtures"]),
+    tests("DatasetsTests", ["Datasets", "TestSupport"]),
     tests("ModelsTests", ["Models"]),
     tests("PluginHostTests", ["PluginHost"]),
-    tests("ExperimentsTests", ["Experiments", "Reports"], exclude: ["Golden"]),
+    tests("ExperimentsTests", ["Experiments", "Reports", "TestSupport"], exclude: ["Golden"]),
     tests("StatisticsTests", ["Statistics"]),
     tests("CommandTests", ["Diagnostics"]),
   ],

@@ -1,3 +1,5 @@
+import Diagnostics
+
 /// An ablation said as data in the manifest. Selectors and layer ranges stay text here: `Models` owns their grammar and
 /// checks them before anything runs, at `place`.
 package struct EditDefinition: Sendable, Equatable {

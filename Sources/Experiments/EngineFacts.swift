@@ -1,3 +1,5 @@
+import Datasets
+import Diagnostics
 import Models
 import PluginHost
 import Tensors

@@ -1,3 +1,6 @@
+import Datasets
+import Diagnostics
+
 /// What runs trials: a model with its plugins. The runner knows no more of the engine than this.
 package protocol Evaluator {
   /// All pending conditions of one example on one model, in one go.

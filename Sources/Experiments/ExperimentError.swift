@@ -4,9 +4,7 @@ import Diagnostics
 package enum ExperimentError: DiagnosedError, Equatable {
   /// A manifest that is not one; `place` is `file:line:column`.
   case manifest(place: String, what: String, remedy: String)
-  /// A `metadata.jsonl` that is not one; `place` is `file:line`.
-  case dataset(place: String, what: String, remedy: String)
-  /// A file that a manifest or a dataset names and that is not there.
+  /// A file that a manifest names and that is not there.
   case missing(place: String, what: String, remedy: String)
   /// A file that is there and cannot be read or written.
   case file(path: String, what: String)
@@ -30,7 +28,7 @@ package enum ExperimentError: DiagnosedError, Equatable {
 
   package var diagnosis: Diagnosis {
     switch self {
-    case .manifest(let place, let what, let remedy), .dataset(let place, let what, let remedy):
+    case .manifest(let place, let what, let remedy):
       return Diagnosis(what, at: place, remedy: remedy, exit: .badData)
     case .missing(let place, let what, let remedy):
       return Diagnosis(what, at: place, remedy: remedy, exit: .missingInput)

@@ -1,3 +1,5 @@
+import Datasets
+
 /// The whole truth of an experiment, as plain values with every default filled in. `ManifestLoader.swift` makes it from
 /// YAML, `manifests/experiment.schema.json` says the same to editors.
 package struct Manifest: Sendable, Equatable {
@@ -32,31 +34,6 @@ package struct ModelReference: Sendable, Equatable {
     self.name = name
     self.location = location
   }
-}
-
-/// A folder in the ImageFolder convention and the slice of it that is used.
-package struct DatasetReference: Sendable, Equatable {
-  /// Absolute, or relative to the working folder.
-  package var path: String
-  /// nil: up to the end.
-  package var limit: Int?
-  package var offset: Int
-
-  package init(path: String, limit: Int?, offset: Int) {
-    self.path = path
-    self.limit = limit
-    self.offset = offset
-  }
-}
-
-/// When an image patch belongs to a part.
-package enum MaskRule: Sendable, Equatable {
-  /// At least this share of the patch's pixels is covered (0 < share <= 1).
-  case coverage(Double)
-  /// One covered pixel is enough.
-  case any
-  /// The pixel in the middle of the patch is covered.
-  case centre
 }
 
 /// A named list of what is done to the model; the empty one is the clean run.

@@ -1,3 +1,6 @@
+import Datasets
+import Diagnostics
+
 extension Manifest {
   /// The manifest with every default written out. JSON is a subset of YAML: this is again a manifest, and it loads to an
   /// equal value (from the same working folder).

@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 
 /// The digests and versions on which a trial's numbers depend beside the manifest. The engine gives them.

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// What the trials of one model under one condition cost, all examples together. The engine gives it.

@@ -1,4 +1,6 @@
 import Checkpoints
+import Datasets
+import Diagnostics
 import Models
 import PluginHost
 import PluginRuntime

@@ -1,3 +1,4 @@
+import Diagnostics
 import GRDB
 
 /// What is done and what is left: the writer's view of the run store.

@@ -1,6 +1,7 @@
 import Experiments
 import Foundation
 import Glibc
+import TestSupport
 
 /// The real command, built beside the test bundle.
 enum Command {

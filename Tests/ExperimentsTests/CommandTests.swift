@@ -1,5 +1,6 @@
 import Experiments
 import Foundation
+import TestSupport
 import Testing
 
 @Suite(.enabled(if: Command.path != nil, "the command is not built beside the tests"))

@@ -1,27 +1,11 @@
+import Datasets
 import Diagnostics
 import Foundation
+import TestSupport
 
 import Experiments
 
-/// A folder that is removed with its owner.
-final class TemporaryFolder: Sendable {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "ablate-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-
-  func write(_ text: String, to name: String) throws {
-    let target = URL(fileURLWithPath: file(name))
-    try FileManager.default.createDirectory(at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
-    try Data(text.utf8).write(to: target)
-  }
-
+extension TemporaryFolder {
   /// A dataset of `count` examples with two parts each; files hold text, since nothing here decodes them.
   func writeDataset(_ count: Int) throws {
     let lines = (0..<count).map { index in

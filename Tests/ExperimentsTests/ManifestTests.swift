@@ -1,4 +1,7 @@
+import Datasets
+import Diagnostics
 import Foundation
+import TestSupport
 import Testing
 
 import Experiments

@@ -1,7 +1,9 @@
+import Datasets
 import Experiments
 import Foundation
 import FoundationXML
 import Reports
+import TestSupport
 import Testing
 
 @Suite struct ReportTests {

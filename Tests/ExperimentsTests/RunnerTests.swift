@@ -1,5 +1,7 @@
+import Datasets
 import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 import Experiments

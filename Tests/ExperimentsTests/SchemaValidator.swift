@@ -1,3 +1,4 @@
+import Diagnostics
 import Experiments
 
 /// The part of JSON Schema (2020-12) that `manifests/experiment.schema.json` uses; an unknown keyword is an error, so that

@@ -1,3 +1,5 @@
+import Diagnostics
+
 /// One item of a dataset: an image, what is asked about it, and the parts that are seen in it.
 package struct Example: Sendable, Equatable {
   /// Unique in the dataset.

@@ -1,7 +1,8 @@
+import Datasets
+import Diagnostics
 import Foundation
+import TestSupport
 import Testing
-
-import Experiments
 
 @Suite struct DatasetTests {
   private let good = #"{"file_name": "a.png", "prompt": "<image> what?", "answer": "cat"}"#
@@ -75,7 +76,7 @@ import Experiments
 
   @Test func `a folder without metadata is a missing input`() {
     #expect { try Dataset(DatasetReference(path: "/nowhere", limit: nil, offset: 0)) } throws: { error in
-      (error as? ExperimentError)?.diagnosis.exit == .missingInput
+      (error as? DatasetError)?.diagnosis.exit == .missingInput
     }
   }
 

@@ -1,41 +1,8 @@
 import Diagnostics
 import Foundation
 
-/// A folder in the Hugging Face ImageFolder convention: `metadata.jsonl`, one object a line, beside the images.
-package struct Dataset: Sendable {
-  package var path: String
-  /// The slice that the manifest asks for, in the order of the file.
-  package var examples: [Example]
-  /// How many lines the file has in all.
-  package var available: Int
-
-  /// SHA-256 over the digests of the slice's examples.
-  package var digest: String { SHA256.hex(examples.map(\.digest).joined(separator: "\n")) }
-
-  package init(_ reference: DatasetReference) throws {
-    path = reference.path
-    let file = (path as NSString).appendingPathComponent("metadata.jsonl")
-    guard let data = FileManager.default.contents(atPath: file) else {
-      throw ExperimentError.missing(
-        place: path, what: "no metadata.jsonl in the dataset's folder",
-        remedy: "the folder holds images and a metadata.jsonl with file_name, prompt and answer in each line")
-    }
-    let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated()
-      .filter { !$1.allSatisfy { $0 == 32 || $0 == 9 || $0 == 13 } }
-    available = lines.count
-    guard reference.offset < available else {
-      throw ExperimentError.dataset(
-        place: file, what: "no line is left after the first \(reference.offset): the file has \(available)",
-        remedy: "lower 'dataset.offset' in the manifest")
-    }
-    var reader = ExampleReader(folder: path)
-    let slice = lines.dropFirst(reference.offset).prefix(reference.limit ?? available)
-    examples = try slice.map { try reader.example(Data($1), place: "\(file):\($0 + 1)") }
-  }
-}
-
 /// Reads lines of one `metadata.jsonl`; remembers which names were seen and the digests of files that lines share.
-private struct ExampleReader {
+struct ExampleReader {
   let folder: String
   private var places: [String: String] = [:]
   private var digests: [String: String] = [:]
@@ -98,7 +65,7 @@ private struct ExampleReader {
   private mutating func fileDigest(_ path: String, _ place: String) throws -> String {
     if let known = digests[path] { return known }
     guard let data = FileManager.default.contents(atPath: path) else {
-      throw ExperimentError.missing(
+      throw DatasetError.missing(
         place: place, what: "there is no file \(path)", remedy: "file names are relative to the dataset's folder")
     }
     let digest = data.withUnsafeBytes { SHA256.hex($0) }
@@ -118,7 +85,7 @@ private struct Row {
 
   init(_ line: Data, place: String) throws {
     guard let fields = try? JSONSerialization.jsonObject(with: line) as? [String: Any] else {
-      throw ExperimentError.dataset(
+      throw DatasetError.malformed(
         place: place, what: "the line is not a JSON object", remedy: "each line is one, without line breaks")
     }
     self.init(fields, place: place, prefix: "")
@@ -132,8 +99,8 @@ private struct Row {
 
   var keys: [String] { fields.keys.sorted() }
 
-  func refuse(_ what: String, remedy: String = "") -> ExperimentError {
-    .dataset(place: place, what: prefix + what, remedy: remedy)
+  func refuse(_ what: String, remedy: String = "") -> DatasetError {
+    .malformed(place: place, what: prefix + what, remedy: remedy)
   }
 
   func optionalText(_ key: String) throws -> String? {
@@ -166,28 +133,3 @@ private struct Row {
     keys.filter { !Row.known.contains($0) }.compactMap { key in JSON(fields[key]).map { (key, $0) } }
   }
 }
-
-extension JSON {
-  /// From what `JSONSerialization` makes; objects come sorted by key.
-  fileprivate init?(_ value: Any?) {
-    switch value {
-    case is NSNull: self = .null
-    case let text as String: self = .string(text)
-    case let number as NSNumber:
-      if isBoolean(number) {
-        self = .bool(number.boolValue)
-      } else if let int = Int(exactly: number.doubleValue) {
-        self = .int(int)
-      } else {
-        self = .double(number.doubleValue)
-      }
-    case let list as [Any]: self = .array(list.compactMap { JSON($0) })
-    case let fields as [String: Any]:
-      self = .object(fields.keys.sorted().compactMap { key in JSON(fields[key]).map { (key, $0) } })
-    default: return nil
-    }
-  }
-}
-
-/// JSONSerialization gives both `true` and `1` as NSNumber; only the Objective-C type tells them apart.
-private func isBoolean(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }
