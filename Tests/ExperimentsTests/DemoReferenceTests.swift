@@ -42,7 +42,7 @@ import Testing
         """, file: "reference.yaml")
   }
 
-  @Test(arguments: ["demo-compensating", "demo-control"])
+  @Test(arguments: ["demo-compensating", "demo-control", "demo-grouped"])
   func `ranks of every part and the answers are those of transformers`(model: String) throws {
     let url = repository.appendingPathComponent("Tests/Fixtures/demo-reference.json")
     let decoder = JSONDecoder()

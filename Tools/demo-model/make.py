@@ -27,14 +27,17 @@ GROUPS = {"seed": tuple(training.PAIR), "grouped": ("grouped",)}  # what is gate
 def card(work, variant, seed, parameters, result=None):
     """README.md of a checkpoint."""
     took = training.minutes(work)
+    shape = training.VARIANTS[variant].config
+    decoder_shape = (f"width {shape.hidden_size}, {shape.num_hidden_layers} layers, {shape.num_attention_heads} heads on "
+                     f"{shape.num_key_value_heads} key-value heads, {'tied' if shape.tie_word_embeddings else 'untied'} embeddings")
     c, low, high = result["contrast"]["blind"]["C"] if result else (float("nan"),) * 3
     return (HERE / "cards" / "model.md").read_text().format(
-        variant=variant, role=ROLES[variant], seed=seed, parameters=f"{parameters:,}", vocabulary=len(text.VOCABULARY), prompt=text.PROMPT,
+        variant=variant, role=ROLES[variant], decoder=decoder_shape, seed=seed, parameters=f"{parameters:,}", vocabulary=len(text.VOCABULARY), prompt=text.PROMPT,
         scenes=training.SCENES, scene_seed=training.SCENE_SEED, images=align.IMAGES, turns=decoder.TURNS, short=decoder.SHORT_DOCUMENTS,
         vision_background=vision.BACKGROUND_WEIGHT, background=decoder.BACKGROUND_WEIGHT, in_place=decoder.IN_PLACE_WEIGHT,
         short_weight=decoder.SHORT_WEIGHT, align=align.IN_PLACE_WEIGHT, align_short=align.SHORT_WEIGHT,
         vision_steps=training.VISION_STEPS,
-        decoder_steps=training.DECODER_STEPS, projector_steps=training.PROJECTOR_STEPS, vision_minutes=took["vision"],
+        decoder_steps=training.DECODER_STEPS, projector_steps=training.PROJECTOR_STEPS, vision_minutes=took.get("vision", "(taken from demo-control)"),
         decoder_minutes=took[f"decoder-{variant}-{seed}"], projector_minutes=took[f"projector-{variant}-{seed}"],
         torch=version("torch").split("+")[0], transformers=version("transformers"),
         accuracy=result["accuracy"]["V+ T+"] if result else float("nan"), c=c, low=low, high=high)

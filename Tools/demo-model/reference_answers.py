@@ -1,4 +1,4 @@
-"""What transformers says about the shipped pair: the oracle that the Swift side is held against (Tests/Fixtures/demo-reference.json).
+"""What transformers says about the shipped models: the oracle that the Swift side is held against (Tests/Fixtures/demo-reference.json).
 
 fp32, eager attention, PIL image processor, CLS blind. Ranks are [sites][parts in the order of the record]: the best 1-based rank
 of the part's word over its patches, at the projector output (after the final norm, as everywhere) and after each layer.
@@ -36,7 +36,7 @@ def write(models, data, path):
     examples = read_dataset(data, EXAMPLES)
     content = {"versions": {name: version(name) for name in PACKAGES}, "dtype": "float32", "attention": "eager",
                "image_processor": "CLIPImageProcessorPil", "cls_policy": "blind", "max_new_tokens": 16,
-               "sites": ["projector.out", *(f"text.{layer}.resid_post" for layer in range(4))],
+               "sites": ["projector.out", *(f"text.{layer}.resid_post" for layer in range(5))],  # a model has those of its layers
                "conditions": {name: {"cut_vision": v, "cut_text": t} for name, (v, t) in CONDITIONS.items()},
                "models": {name: reference(folder, examples) for name, folder in models.items()}}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -47,5 +47,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", default=OUTPUT)
     torch.set_num_threads(1)
-    names = ("demo-compensating", "demo-control")
+    names = ("demo-compensating", "demo-control", "demo-grouped")
     write({name: ROOT / "checkpoints" / name for name in names}, ROOT / "data" / "parts", parser.parse_args().output)

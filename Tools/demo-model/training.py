@@ -32,7 +32,7 @@ def adopt_tower(work, checkpoint):
     """Makes the vision tower of a checkpoint folder the stage `vision`, so that new decoders read the very tower that is shipped."""
     weights = load_file(Path(checkpoint) / "model.safetensors")
     tower = {key.removeprefix(TOWER): value.float() for key, value in weights.items() if key.startswith(TOWER)}
-    stage(work / "vision.pkl", lambda: (tower, float("nan")))
+    stage(work / "vision.pkl", lambda: (tower, None))
 
 
 def shared(work):
@@ -58,9 +58,10 @@ def trained(work, seed, variants):
 
 
 def minutes(work):
-    """{stage name: cpu minutes on one thread} of the training stages on disk."""
+    """{stage name: cpu minutes on one thread} of the training stages on disk; a tower that was taken over took none."""
     files = [path for path in sorted(Path(work).glob("*.pkl")) if path.stem.split("-")[0] in ("vision", "decoder", "projector")]
-    return {path.stem: round(stage(path, None)[1] / 60, 1) for path in files}
+    seconds = {path.stem: stage(path, None)[1] for path in files}
+    return {stem: round(value / 60, 1) for stem, value in seconds.items() if value is not None}
 
 
 def one_thread():
