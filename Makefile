@@ -1,6 +1,6 @@
 # make demo   installs what is missing, builds, and runs the main job on what the repository ships
 # make test   the same for all tests
-PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libturbojpeg0-dev
+PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libturbojpeg0-dev libwebp-dev
 BINARY   := .build/release/ablate
 SOURCES  := Package.swift $(shell find Sources -type f)
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -30,6 +30,7 @@ let package = Package(
     system("CFFI", apt: "libffi-dev"),
     system("CTurboJPEG", apt: "libturbojpeg0-dev"),
     system("CSpng", apt: "libspng-dev"),
+    system("CWebP", apt: "libwebp-dev"),
     system("CCrypto", apt: "libssl-dev"),
     .target(name: "PluginABI"),
     .target(name: "CShims", linkerSettings: [.linkedLibrary("gomp")]),
@@ -38,7 +39,7 @@ let package = Package(
     module("Statistics", []),
     // the line
     module("Tensors", ["Diagnostics", "COneDNN", "CShims", "CKernels"]),
-    module("Checkpoints", ["Tensors", "CTurboJPEG", "CSpng"]),
+    module("Checkpoints", ["Tensors", "CTurboJPEG", "CSpng", "CWebP"]),
     module("Datasets", ["Checkpoints"]),
     module("Models", ["Checkpoints"]),
     module("PluginRuntime", ["PluginABI", "Diagnostics", "CFFI", "CShims"]),

@@ -7,7 +7,7 @@ The truth is CLIPImageProcessorPil of the transformers that runs this (written d
 version). The photographs are scikit-image's (astronaut: NASA, public domain; chelsea, coffee: CC0; rocket: SpaceX,
 public domain), fetched as a wheel from PyPI once and kept in ~/.cache/ablate. --torchvision also prints how far the
 torchvision processor, transformers 5's default, is from the PIL one. --photos adds a folder of pictures (searched
-for JPEG and PNG) to that comparison and prints every golden of theirs as JSON lines instead of writing fixtures.
+for JPEG, PNG and WebP) to that comparison and prints every golden of theirs as JSON lines instead of writing fixtures.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def encoded(image, kind, **options):
 
 
 def pictures(photos, rng):
-    """File name to bytes: every kind of JPEG and PNG, sizes on both sides of the crops, extreme aspects."""
+    """File name to bytes: every kind of JPEG, PNG and WebP, sizes on both sides of the crops, extreme aspects."""
     astronaut, chelsea, coffee, rocket = (photos[name] for name in ("astronaut", "chelsea", "coffee", "rocket"))
     jpeg = lambda array, **options: encoded(Image.fromarray(array), "JPEG", **options)
     yield "astronaut-444.jpg", jpeg(astronaut[:360, 60:361], quality=88, subsampling=0)
@@ -132,6 +132,12 @@ def pictures(photos, rng):
     yield "rgb-key-interlaced.png", png(part[20:51, 30:60], 8, 2, [(b"tRNS", key)], interlaced=True)
     deep = part[:40, :50].astype(int) * 256 + rng.integers(0, 256, (40, 50, 3))
     yield "rgb-16bit.png", png(deep, 16, 2)
+    webp = lambda array, **options: encoded(Image.fromarray(array), "WEBP", **options)
+    yield "chelsea-lossy.webp", webp(chelsea[20:221, 30:331], quality=60)
+    yield "coffee-lossless.webp", webp(coffee[120:183, 200:287], lossless=True)
+    veiled = np.dstack([part, alpha]).astype(np.uint8)
+    yield "chelsea-alpha.webp", webp(veiled, quality=50)
+    yield "chelsea-alpha-lossless.webp", webp(veiled[:40], lossless=True)
     yield "la-16bit.png", png(np.dstack([deep[..., 0], alpha[:40, :50] * 256 + 17]), 16, 4, interlaced=True)
 
 
@@ -147,6 +153,8 @@ def masks(rng):
 def refused(photos):
     """What the decoders must refuse by name."""
     yield "cmyk.jpg", encoded(Image.fromarray(photos["coffee"][:40, :40]).convert("CMYK"), "JPEG")
+    frames = [Image.fromarray(photos["coffee"][y:y + 24, :30]) for y in (0, 30)]
+    yield "moving.webp", encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:])
     yield "grey-16bit.png", png(np.arange(12).reshape(3, 4, 1) * 999, 16, 0)
     yield "bomb.png", png(np.zeros((1, 1, 1), int), 1, 0, size=(20000, 20000))
     yield "palette-beyond.png", png(np.arange(4).reshape(2, 2, 1), 8, 3, [(b"PLTE", bytes(range(9)))])
@@ -238,7 +246,7 @@ def main():
     parser.add_argument("--photos", type=pathlib.Path)
     options = parser.parse_args()
     if options.photos:
-        paths = sorted(path for path in options.photos.rglob("*") if path.suffix in (".jpg", ".jpeg", ".png"))
+        paths = sorted(path for path in options.photos.rglob("*") if path.suffix in (".jpg", ".jpeg", ".png", ".webp"))
         if options.torchvision:
             print_torchvision([(path.name, path.read_bytes()) for path in paths])
         else:

@@ -4,7 +4,7 @@ import Diagnostics
 package struct Example: Sendable, Equatable {
   /// Unique in the dataset.
   package var id: String
-  /// The image file, absolute or relative to the working folder. PNG or JPEG.
+  /// The image file, absolute or relative to the working folder. JPEG, PNG or WebP.
   package var imagePath: String
   /// The user's text with `<image>` once in it.
   package var prompt: String

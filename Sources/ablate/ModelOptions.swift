@@ -18,7 +18,7 @@ struct ModelOptions: ParsableArguments {
 }
 
 struct ExampleOptions: ParsableArguments {
-  @Option(help: "A JPEG or PNG file.")
+  @Option(help: "A JPEG, PNG or WebP file.")
   var image: String?
 
   @Option(help: "The prompt, with <image> once in it.")

@@ -101,10 +101,10 @@ struct ExampleRefusalTests {
     try scratch.write(jpeg.prefix(3), to: "start.jpg")
     for refusal in [
       Refusal("broken.png", 65, "corrupt PNG", at: "broken.png", remedy: "fetch the file again"),
-      Refusal("text.jpg", 65, "not a JPEG or PNG image", at: "text.jpg", remedy: "is a picture"),
+      Refusal("text.jpg", 65, "not a JPEG, PNG or WebP image", at: "text.jpg", remedy: "is a picture"),
       Refusal("moving.gif", 65, "unsupported: GIF images", at: "moving.gif", remedy: "convert it to PNG or JPEG"),
       Refusal("start.jpg", 65, "0 x 0 pixels", at: "start.jpg", remedy: "fetch the file again"),
-      Refusal("empty.png", 65, "not a JPEG or PNG image", at: "empty.png", remedy: "is a picture"),
+      Refusal("empty.png", 65, "not a JPEG, PNG or WebP image", at: "empty.png", remedy: "is a picture"),
       Refusal("none.png", 66, "no such file", at: "none.png", remedy: "check the path of the image"),
       Refusal(".", 65, "cannot be read", at: ".", remedy: "name a readable file"),
     ] {

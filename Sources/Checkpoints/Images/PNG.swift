@@ -164,14 +164,4 @@ extension PNGRaster {
   private func key(_ value: UInt16) -> UInt8 {
     bitDepth == 1 ? (value == 0 ? 0 : 255) : UInt8(truncatingIfNeeded: value)
   }
-
-  /// One channel over opaque white, in the arithmetic of Pillow's AlphaComposite.c.
-  private func onWhite(_ value: UInt8, _ alpha: UInt8) -> UInt8 {
-    if alpha == 255 { return value }
-    if alpha == 0 { return 255 }
-    // 7 fractional bits; the result's alpha is 255, so that the source weighs alpha / 255.
-    let weight = UInt32(alpha) * 128
-    let sum = UInt32(value) * weight + 255 * (255 * 128 - weight) + (128 << 7)
-    return UInt8(truncatingIfNeeded: ((sum >> 8) + sum) >> 15)
-  }
 }

@@ -16,20 +16,21 @@ package struct RGBImage: Sendable, Equatable {
     self.pixels = pixels
   }
 
-  /// Decodes a JPEG or PNG file.
+  /// Decodes a JPEG, PNG or WebP file.
   package init(contentsOf path: String) throws(CheckpointError) {
     try self.init(bytes: ImageFile.read(path), path: path)
   }
 
-  /// Decodes a JPEG or PNG, told apart by its first bytes. `path` is for messages.
+  /// Decodes a JPEG, PNG or WebP, told apart by its first bytes. `path` is for messages.
   package init(bytes: [UInt8], path: String) throws(CheckpointError) {
     switch ImageFile.format(of: bytes) {
     case .jpeg: self = try decodeJPEG(bytes, path: path)
     case .png: self = try PNGRaster(bytes: bytes, path: path).rgb(path: path)
+    case .webp: self = try decodeWebP(bytes, path: path)
     case .other(let name):
       throw .unsupported(path: path, key: "format", problem: name, remedy: "convert it to PNG or JPEG")
     case .unknown:
-      throw .malformed(path: path, problem: "not a JPEG or PNG image", remedy: "check that the file is a picture")
+      throw .malformed(path: path, problem: "not a JPEG, PNG or WebP image", remedy: "check that the file is a picture")
     }
   }
 }
@@ -39,6 +40,7 @@ enum ImageFile {
   enum Format: Equatable {
     case jpeg
     case png
+    case webp
     case other(String)
     case unknown
   }
@@ -60,7 +62,7 @@ enum ImageFile {
   static func format(of bytes: [UInt8]) -> Format {
     if bytes.starts(with: [0xFF, 0xD8, 0xFF]) { return .jpeg }
     if bytes.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) { return .png }
-    if bytes.starts(with: "RIFF".utf8), bytes.dropFirst(8).starts(with: "WEBP".utf8) { return .other("WebP images") }
+    if bytes.starts(with: "RIFF".utf8), bytes.dropFirst(8).starts(with: "WEBP".utf8) { return .webp }
     if bytes.starts(with: "GIF8".utf8) { return .other("GIF images") }
     if bytes.starts(with: "BM".utf8) { return .other("BMP images") }
     if bytes.starts(with: [0x49, 0x49, 0x2A, 0]) || bytes.starts(with: [0x4D, 0x4D, 0, 0x2A]) {
