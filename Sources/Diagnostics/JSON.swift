@@ -100,6 +100,12 @@ package indirect enum JSON: Sendable, Equatable {
 extension JSON {
   package static func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
 
+  /// The string, of a string.
+  package var text: String? { if case .string(let text) = self { text } else { nil } }
+
+  /// The elements, of an array.
+  package var elements: [JSON]? { if case .array(let elements) = self { elements } else { nil } }
+
   /// The value under `key`, of an object.
   package subscript(key: String) -> JSON? {
     guard case .object(let fields) = self else { return nil }

@@ -12,6 +12,12 @@ package enum ExperimentError: DiagnosedError, Equatable {
   case inUse(folder: String, owner: String)
   /// The folder holds rows that the plan of today does not explain.
   case changed(folder: String, differences: [String])
+  /// A shard list that is missing or does not fit what is asked of it.
+  case shards(folder: String, what: String, remedy: String, exit: ExitStatus)
+  /// Two attempts at a trial gave different values.
+  case conflict(folder: String, trials: Int, first: String)
+  /// Trials of the shard list that no shard has stored.
+  case unfinished(folder: String, missing: Int, total: Int, shards: [String])
   /// No run in this folder.
   case noRun(folder: String, what: String)
   /// The run store refuses: a schema of another version, a damaged file, a full disk.
@@ -42,6 +48,17 @@ package enum ExperimentError: DiagnosedError, Equatable {
       return Diagnosis(
         "the folder holds rows of another experiment: \(differences.joined(separator: "; "))", at: folder,
         remedy: "give the changed run another folder with --out, or start this one anew with --fresh", exit: .badData)
+    case .shards(let folder, let what, let remedy, let exit):
+      return Diagnosis(what, at: folder, remedy: remedy, exit: exit)
+    case .conflict(let folder, let trials, let first):
+      return Diagnosis(
+        "two attempts differ in \(trials) trials, and nothing was merged; first: \(first)", at: folder,
+        remedy: "take away the attempt that is wrong (other machine, other libraries?) and merge again", exit: .badData)
+    case .unfinished(let folder, let missing, let total, let shards):
+      return Diagnosis(
+        "\(missing) of \(total) trials are missing: " + shards.joined(separator: "; "), at: folder,
+        remedy: "run those shards again, or `ablate submit`, which submits only them; then merge again",
+        exit: .resumable)
     case .noRun(let folder, let what):
       return Diagnosis(what, at: folder, remedy: "`ablate run MANIFEST` makes one", exit: .missingInput)
     case .store(let path, let what):

@@ -9,17 +9,22 @@ package struct Fingerprints: Sendable, Equatable {
   package var plugins: [String: String]
   package var dtype: String
   package var imageBackend: String
-  /// Changes whenever the same inputs may give other bits: the engine's version, kernels and instruction set.
+  /// Changes whenever the same inputs may give other bits on one machine: the engine's version and its library's.
   package var numerics: String
+  /// Of this machine, as oneDNN calls it. Rows of two of them agree within a bound and not in their bits. It is recorded
+  /// and is no part of a trial's key: whether they may stand in one run is for `RunSession` to say.
+  package var instructionSet: String
 
   package init(
-    models: [String: String], plugins: [String: String], dtype: String, imageBackend: String, numerics: String
+    models: [String: String], plugins: [String: String], dtype: String, imageBackend: String, numerics: String,
+    instructionSet: String
   ) {
     self.models = models
     self.plugins = plugins
     self.dtype = dtype
     self.imageBackend = imageBackend
     self.numerics = numerics
+    self.instructionSet = instructionSet
   }
 }
 
@@ -35,12 +40,16 @@ package struct Trial: Sendable, Equatable {
 /// A manifest expanded: a fixed list of trials in the order models > examples > conditions.
 package struct Plan: Sendable {
   package let manifest: Manifest
-  package let dataset: Dataset
+  package private(set) var dataset: Dataset
   package let fingerprints: Fingerprints
-  package let trials: [Trial]
+  package private(set) var trials: [Trial]
   /// Digest of what each probe and built-in reading is, in the order of the manifest. A trial's reading is done when the
   /// store has its mark, so that an added probe computes only what is missing.
   package let probes: [(name: String, digest: String)]
+  /// SHA-256 over the keys of all trials and what is read of them; a part has that of the whole.
+  package let digest: String
+  /// That of the dataset's slice; a part has that of the whole.
+  package let datasetDigest: String
 
   package init(manifest: Manifest, dataset: Dataset, fingerprints: Fingerprints) throws {
     self.manifest = manifest
@@ -69,6 +78,16 @@ package struct Plan: Sendable {
         }
       }
     }
+    digest = SHA256.hex((trials.map(\.key) + probes.flatMap { [$0.name, $0.digest] }).joined(separator: "\n"))
+    datasetDigest = dataset.digest
+  }
+
+  /// The trials of some examples, under the keys that they have in the whole.
+  package func part(of examples: Set<String>) -> Plan {
+    var part = self
+    part.dataset.examples.removeAll { !examples.contains($0.id) }
+    part.trials.removeAll { !examples.contains($0.example) }
+    return part
   }
 
   /// Only readings of the generated answer depend on how much is generated.

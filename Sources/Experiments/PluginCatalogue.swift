@@ -51,7 +51,7 @@ extension Fingerprints {
     let engine = Engine.provenance
     self.init(
       models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, dtype: "f32",
-      imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version) \(engine.isa)")
+      imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)", instructionSet: engine.isa)
   }
 }
 

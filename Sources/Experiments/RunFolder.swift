@@ -1,8 +1,9 @@
 import Foundation
 import Glibc
 
-/// A run's folder and who owns it: `run.sqlite`, `run.lock`, `manifest.resolved.json`, `provenance.json`, and what
-/// `ablate report` writes.
+/// A run's folder and who owns it: `run.sqlite`, `run.lock`, `manifest.resolved.json`, `provenance.json`,
+/// `status.json`, and what `ablate report` writes. A study in shards has `shards.json` and a folder of this kind per shard
+/// beside them.
 package struct RunFolder: Sendable {
   package let path: String
 
@@ -11,6 +12,26 @@ package struct RunFolder: Sendable {
   package func file(_ name: String) -> String { (path as NSString).appendingPathComponent(name) }
 
   package var store: String { file("run.sqlite") }
+
+  package var shardList: String { file("shards.json") }
+
+  /// Where a shard's process writes; the attempts after the first are for processes that find a living one there.
+  ///
+  /// - Parameter number: from 1.
+  package func shard(_ number: Int, attempt: Int = 0) -> RunFolder {
+    let name = String(format: "%04d", number)
+    return RunFolder(file("shards/" + (attempt == 0 ? name : "\(name).\(attempt)")))
+  }
+
+  /// The attempts of a shard that have left a store.
+  package func attempts(ofShard number: Int) -> [RunFolder] {
+    // Numbers are given without gaps, but a folder may be taken away by hand.
+    (0..<RunFolder.mostAttempts).map { shard(number, attempt: $0) }.filter {
+      FileManager.default.fileExists(atPath: $0.store)
+    }
+  }
+
+  static let mostAttempts = 16
 
   package func create() throws {
     do {
@@ -23,7 +44,8 @@ package struct RunFolder: Sendable {
   /// Removes what a run leaves, and nothing else. Only the owner of the lock may.
   package func clear() throws {
     let names = [
-      "run.sqlite", "run.sqlite-journal", "manifest.resolved.json", "provenance.json", "report.md", "figures",
+      "run.sqlite", "run.sqlite-journal", "manifest.resolved.json", "provenance.json", "status.json", "report.md",
+      "figures",
     ]
     for name in names where FileManager.default.fileExists(atPath: file(name)) {
       do {
@@ -78,4 +100,12 @@ package final class RunLock: Sendable {
   }
 
   deinit { close(descriptor) }
+
+  /// Whether a living process writes into the folder, as far as this machine's file system knows.
+  package static func isHeld(in folder: RunFolder) -> Bool {
+    let descriptor = open(folder.file("run.lock"), O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+  }
 }

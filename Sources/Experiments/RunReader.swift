@@ -18,6 +18,15 @@ extension RunStore {
     }
   }
 
+  /// The instruction sets on which the sessions ran, sorted.
+  package func instructionSets() throws -> [String] {
+    try read { connection in
+      let path = "json_extract(provenance, '$.fingerprints.instruction_set')"
+      return try String.fetchAll(
+        connection, sql: "SELECT DISTINCT \(path) FROM sessions WHERE \(path) IS NOT NULL ORDER BY 1")
+    }
+  }
+
   package struct FailedTrial: Sendable, Equatable {
     package var model: String
     package var example: String
@@ -138,6 +147,13 @@ extension RunStore {
         return "\(plugin) (\(model), \(condition))"
       }
     }
+  }
+
+  /// Per example it is a counted `not_applicable`; in all of them it is an error.
+  package func checkMatches(_ folder: RunFolder) throws {
+    let idle = try idlePlugins()
+    guard !idle.isEmpty else { return }
+    throw ExperimentError.matchedNothing(folder: folder.path, plugins: idle)
   }
 
   package struct Totals: Sendable, Equatable {

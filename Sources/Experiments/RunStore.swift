@@ -15,14 +15,17 @@ package struct RunStore: Sendable {
   /// - Parameters:
   ///   - readOnly: for reports, also while a run is writing. A file that may be written is still opened for writing:
   ///     only so can SQLite take back what a killed run left half-done.
+  ///   - isDurable: false for a file that is made beside its place and thrown away if anything fails: no journal, no
+  ///     synchronisation.
   ///   - pageLimit: the file grows no further than so many pages; a test's way to a full disk.
-  package init(path: String, readOnly: Bool = false, pageLimit: Int? = nil) throws {
+  package init(path: String, readOnly: Bool = false, isDurable: Bool = true, pageLimit: Int? = nil) throws {
     self.path = path
     var configuration = Configuration()
     configuration.readonly = readOnly && !FileManager.default.isWritableFile(atPath: path)
     configuration.busyMode = .timeout(10)
     configuration.prepareDatabase { connection in
-      if !readOnly { try connection.execute(sql: "PRAGMA synchronous = FULL") }
+      if !readOnly { try connection.execute(sql: "PRAGMA synchronous = \(isDurable ? "FULL" : "OFF")") }
+      if !isDurable { try connection.execute(sql: "PRAGMA journal_mode = OFF") }
       if let pageLimit { try connection.execute(sql: "PRAGMA max_page_count = \(pageLimit)") }
     }
     database = try RunStore.translating(path) { try DatabaseQueue(path: path, configuration: configuration) }
@@ -62,6 +65,14 @@ package struct RunStore: Sendable {
   package func write<T>(_ body: (Database) throws -> T) throws -> T {
     try RunStore.translating(path) { try database.write(body) }
   }
+
+  /// For statements that SQLite refuses inside of a transaction.
+  func withoutTransaction(_ body: (Database) throws -> Void) throws {
+    try RunStore.translating(path) { try database.writeWithoutTransaction(body) }
+  }
+
+  /// The file is no longer used by this process; what is asked later fails.
+  func close() { try? database.close() }
 
   package func read<T>(_ body: (Database) throws -> T) throws -> T {
     try RunStore.translating(path) { try database.read(body) }

@@ -10,19 +10,25 @@ package struct Runner {
   package let store: RunStore
   package let interruption: Interruption
   package var retryFailed = false
+  /// Whether the plan is a part of a study: then a plugin that matches nothing here may match elsewhere.
+  package var isShard = false
   /// How to go on after an interruption, in the words of the shell.
   package var command: String
+  /// Told how many trials are stored, at the start and after each unit of work.
+  package var observe: (Int) -> Void
 
   package init(
     plan: Plan, folder: RunFolder, store: RunStore, interruption: Interruption, retryFailed: Bool = false,
-    command: String
+    isShard: Bool = false, command: String, observe: @escaping (Int) -> Void = { _ in }
   ) {
     self.plan = plan
     self.folder = folder
     self.store = store
     self.interruption = interruption
     self.retryFailed = retryFailed
+    self.isShard = isShard
     self.command = command
+    self.observe = observe
   }
 
   package struct Outcome: Sendable, Equatable {
@@ -51,6 +57,7 @@ package struct Runner {
     var count = Count(done: total - pending.count, total: total)
     var progress = Progress(total: total, done: count.done, style: style)
     defer { progress.finish() }
+    observe(count.done)
     for model in plan.manifest.models {
       let work = Dictionary(grouping: pending.filter { $0.trial.model == model.name }, by: \.trial.example)
       guard !work.isEmpty else { continue }
@@ -65,7 +72,7 @@ package struct Runner {
       }
       try store.noteEngine(model: model.name, facts: evaluator.facts)
     }
-    try checkMatches()
+    if !isShard { try store.checkMatches(folder) }
     return Outcome(
       total: total, stored: total - pending.count, computed: pending.count, failed: try store.failedTrials().count)
   }
@@ -85,6 +92,7 @@ package struct Runner {
       try stopIfAsked(count)
       try append(evaluate(example, trials, on: model, with: &evaluator), count)
       count.done += trials.count
+      observe(count.done)
       progress.advance(by: trials.count, at: model)
     }
   }
@@ -92,13 +100,6 @@ package struct Runner {
   private func stopIfAsked(_ count: Count) throws {
     guard interruption.isRequested else { return }
     throw ExperimentError.interrupted(folder: folder.path, done: count.done, total: count.total, command: command)
-  }
-
-  /// Per example it is a counted `not_applicable`; in all of them it is an error.
-  private func checkMatches() throws {
-    let idle = try store.idlePlugins()
-    guard !idle.isEmpty else { return }
-    throw ExperimentError.matchedNothing(folder: folder.path, plugins: idle)
   }
 
   private func append(_ batch: Batch, _ count: Count) throws {

@@ -61,10 +61,24 @@ struct Experiment {
     return (ContinuousClock.now - start) / .seconds(1)
   }
 
+  /// The estimated cost of each example, all models and conditions together, in multiply-adds.
+  func costsOfExamples() throws -> [Int] {
+    var costs = plan.dataset.examples.map { _ in 1 }
+    for model in manifest.models {
+      let evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+      for (index, example) in plan.dataset.examples.enumerated() {
+        costs[index] += try evaluator.costs(of: [example]).reduce(0) { $0 + $1.multiplyAdds }
+      }
+    }
+    return costs
+  }
+
   /// Facts about this start that are not in the manifest.
-  var provenance: JSON {
+  ///
+  /// - Parameter shard: which one, as `3/8`, where only one is run.
+  func provenance(shard: String? = nil) -> JSON {
     let host = ProcessInfo.processInfo
-    return .object([
+    return .object((shard.map { [("shard", .string($0))] } ?? []) + [
       ("schema", .string("ablate.provenance/1")), ("arguments", .strings(CommandLine.arguments)),
       ("started", .string(ISO8601DateFormatter().string(from: Date()))), ("host", .string(host.hostName)),
       ("system", .string(host.operatingSystemVersionString)), ("processors", .int(host.activeProcessorCount)),

@@ -13,8 +13,23 @@ struct PlanCommand: ParsableCommand {
   @Flag(help: "Write JSON (schema ablate.plan/1).")
   var json = false
 
+  @Option(
+    help: "Cut the study into so many shards, of whole examples and of about equal cost: writes shards.json, once.")
+  var shards: Int?
+
+  @OptionGroup
+  var sharding: ShardingOptions
+
   func run() throws {
-    let description = try Experiment(manifestPath: manifest).described(timed: !json)
+    let experiment = try Experiment(manifestPath: manifest)
+    if let shards {
+      let folder = sharding.folder(of: experiment)
+      let list = try sharding.list(experiment, count: shards)
+      try list.write(to: folder)
+      print(list.table(folder), terminator: "")
+      return
+    }
+    let description = try experiment.described(timed: !json)
     print(json ? description.json.pretty : description.text, terminator: "")
   }
 }

@@ -21,6 +21,11 @@ struct RunCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The run folder; by default runs/NAME with the manifest's name.", valueName: "folder"))
   var out: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Run one shard of a run that was cut by `ablate plan --shards`: 3/8, or `auto` in a job array.", valueName: "i/n"))
+  var shard: ShardChoice?
+
   @Flag(help: "Remove the rows that are in the run folder first.")
   var fresh = false
 
@@ -38,41 +43,76 @@ struct RunCommand: ParsableCommand {
     defer { withExtendedLifetime(sources) {} }
     let experiment = try Experiment(manifestPath: manifest)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
+    if let shard {
+      try runShard(shard, of: experiment, in: folder, interruption)
+    } else {
+      try runWhole(experiment, in: folder, interruption)
+    }
+  }
+
+  private func runWhole(_ experiment: Experiment, in folder: RunFolder, _ interruption: Interruption) throws {
     // Before the folder is touched: parameters, selectors and layers are checked here, and --fresh throws rows away.
-    var first = fresh || !FileManager.default.fileExists(atPath: folder.store) ? try experiment.firstEvaluator() : nil
+    let first = fresh || !FileManager.default.fileExists(atPath: folder.store) ? try experiment.firstEvaluator() : nil
     let session = try RunSession(
-      folder: folder, plan: experiment.plan, provenance: experiment.provenance, fresh: fresh)
-    let runner = Runner(
-      plan: experiment.plan, folder: folder, store: session.store, interruption: interruption,
-      retryFailed: retryFailed, command: resumingCommand)
+      folder: folder, plan: experiment.plan, provenance: experiment.provenance(), fresh: fresh)
     let outcome = try session.removingIfEmpty {
+      try run(experiment, experiment.plan, session, interruption, first: first)
+    }
+    try tell(outcome, session)
+    print("next: ablate report \(folder.path)")
+  }
+
+  /// A shard leaves its folder even where it fails at once: `ablate status` reads there why.
+  private func runShard(
+    _ choice: ShardChoice, of experiment: Experiment, in folder: RunFolder, _ interruption: Interruption
+  ) throws {
+    let list = try ShardList(of: folder)
+    let number = try choice.number(in: list, folder)
+    try list.check(experiment.plan, in: folder)
+    let plan = list.part(number, of: experiment.plan)
+    let session = try RunSession.ofShard(
+      number, in: folder, plan: plan, provenance: experiment.provenance(shard: "\(number)/\(list.shards.count)"),
+      fresh: fresh, oneInstructionSet: list.oneInstructionSet)
+    try tell(run(experiment, plan, session, interruption, first: nil), session)
+    print("next: ablate merge \(folder.path), when all shards are done")
+  }
+
+  private func run(
+    _ experiment: Experiment, _ plan: Plan, _ session: RunSession, _ interruption: Interruption,
+    first: (any Evaluator)?
+  ) throws -> Runner.Outcome {
+    let status = StatusFile(
+      session.folder,
+      RunStatus(
+        total: plan.trials.count, instructionSet: plan.fingerprints.instructionSet,
+        environment: ProcessInfo.processInfo.environment))
+    let runner = Runner(
+      plan: plan, folder: session.folder, store: session.store, interruption: interruption, retryFailed: retryFailed,
+      isShard: shard != nil, command: resumingCommand, observe: status.observe)
+    var first = first
+    return try status.following {
       try runner.run(progress: quiet ? .silent : Progress.style()) { model in
         defer { first = nil }
         guard let first, model == experiment.manifest.models.first else { return try experiment.evaluator(of: model) }
         return first
       }
     }
+  }
+
+  private func tell(_ outcome: Runner.Outcome, _ session: RunSession) throws {
+    let folder = session.folder.path
     print(
-      "\(outcome.total) trials in \(folder.path): \(outcome.computed) computed now, \(outcome.stored) stored before, "
+      "\(outcome.total) trials in \(folder): \(outcome.computed) computed now, \(outcome.stored) stored before, "
         + "\(outcome.failed) failed")
     if let first = try session.store.failedTrials().first {
       throw ExperimentError.failedTrials(
-        folder: folder.path, failed: outcome.failed, total: outcome.total,
+        folder: folder, failed: outcome.failed, total: outcome.total,
         first: "\(first.model), \(first.example), \(first.condition): \(first.failure.reason)")
     }
-    print("next: ablate report \(folder.path)")
   }
 
   /// This command without --fresh, which would throw away what is stored.
   private var resumingCommand: String {
     CommandLine.arguments.filter { $0 != "--fresh" }.map(quotedForShell).joined(separator: " ")
-  }
-
-  private func quotedForShell(_ word: String) -> String {
-    let plain = word.utf8.allSatisfy { byte in
-      (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-        || "_-./=:,+@%".utf8.contains(byte)
-    }
-    return plain && !word.isEmpty ? word : "'" + word.replacing("'", with: "'\\''") + "'"
   }
 }

@@ -50,7 +50,7 @@ func manifestText(limit: Int = 6, extra: String = "", probes: String = "", condi
 
 let testFingerprints = Fingerprints(
   models: ["strong": "m1", "weak": "m2"], plugins: ["knockout": "p1", "logit-lens": "p2", "other": "p3"],
-  dtype: "float32", imageBackend: "pil", numerics: "test 1")
+  dtype: "float32", imageBackend: "pil", numerics: "test 1", instructionSet: "avx512")
 
 extension TemporaryFolder {
   func plan(_ text: String = manifestText(), fingerprints: Fingerprints = testFingerprints) throws -> Plan {
