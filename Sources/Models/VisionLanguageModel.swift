@@ -63,6 +63,11 @@ package struct ModelInput: Sendable {
   /// How many tokens may be generated.
   package let newTokens: Int
   package let segments: SegmentMap
+
+  /// Rows of the prefill: the prompt, then the forced ids but the last, which predicts nothing that is asked for.
+  package var prefill: Int { ids.count + max(0, forced.count - 1) }
+  /// Rows that decoding brings at most; the last token that is chosen is not run.
+  package var decoded: Range<Row> { ids.count..<(ids.count + max(0, newTokens - 1)) }
 }
 
 extension VisionLanguageModel {

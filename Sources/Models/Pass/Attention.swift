@@ -3,20 +3,15 @@ import Tensors
 
 /// The one attention: multi-head and grouped-query, causal or full, for both towers.
 extension TowerPass {
-  /// One lane's rows against its keys; fills the lane's rows of z.
+  /// One lane's queries against its keys; fills the lane's rows of z.
   mutating func attend(_ lane: Int, _ layer: Int) throws(TensorError) {
-    let (store, rows, first) = (lanes[lane].store, lanes[lane].rows, lanes[lane].first)
+    lendKeys(lanes[lane], layer)
+    defer { returnKeys(lanes[lane], layer) }
+    let (store, rows, first) = (lanes[lane].store, lanes[lane].attending.rows, lanes[lane].attending.first)
+    if rows.isEmpty { return }
     let (heads, dh) = (shape.heads, shape.headWidth)
     let group = heads / shape.kvHeads
     let (m, capacity) = (rows.count, store.capacity)
-    place(work.k, rows, first, in: store.keys[layer], saved: lanes[lane].records ? nil : work.savedKeys)
-    place(work.v, rows, first, in: store.values[layer], saved: lanes[lane].records ? nil : work.savedValues)
-    defer {
-      if !lanes[lane].records {
-        restore(work.savedKeys, rows, in: store.keys[layer])
-        restore(work.savedValues, rows, in: store.values[layer])
-      }
-    }
     let queries = work.headMajor.base
     transpose(work.q.base + first * heads * dh, rows: m, intoHeadMajor: queries)
     // Query heads of one key-value head are neighbours, so one product serves multi-head and grouped-query attention.
@@ -58,7 +53,7 @@ extension TowerPass {
 
   /// `body(row of scores, keys that it can see, capacity, row index)` for every head and row of a lane, in parallel.
   private func forEachRow(_ lane: Int, _ body: (Floats, Int, Int, Int) -> Void) {
-    let (rows, capacity) = (lanes[lane].rows, lanes[lane].store.capacity)
+    let (rows, capacity) = (lanes[lane].attending.rows, lanes[lane].store.capacity)
     let base = work.scores.base
     parallelFor(shape.heads * rows.count, grain: 8) { [shape] range in
       for index in range {
@@ -93,27 +88,6 @@ extension TowerPass {
       }
     }
   }
-
-  /// Writes a lane's key or value rows into its store; keeps what stood there in `saved` for a borrowed one.
-  private func place(_ pack: FloatStorage, _ rows: [Row], _ first: Int, in store: Tensor, saved: FloatStorage?) {
-    let (heads, capacity, dh) = (shape.kvHeads, store.shape[1], shape.headWidth)
-    for (n, row) in rows.enumerated() {
-      for head in 0..<heads {
-        let target = store.base + (head * capacity + row) * dh
-        if let saved { (saved.base + (n * heads + head) * dh).update(from: target, count: dh) }
-        target.update(from: pack.base + ((first + n) * heads + head) * dh, count: dh)
-      }
-    }
-  }
-
-  private func restore(_ saved: FloatStorage, _ rows: [Row], in store: Tensor) {
-    let (heads, capacity, dh) = (shape.kvHeads, store.shape[1], shape.headWidth)
-    for (n, row) in rows.enumerated() {
-      for head in 0..<heads {
-        (store.base + (head * capacity + row) * dh).update(from: saved.base + (n * heads + head) * dh, count: dh)
-      }
-    }
-  }
 }
 
 extension EdgeMask {
@@ -139,7 +113,7 @@ extension EdgeMask {
   }
 
   private func forEachRow(_ base: Floats, _ lane: Lane, _ body: (HeadClass, Row, Floats) -> Void) {
-    let (rows, capacity) = (lane.rows, lane.store.capacity)
+    let (rows, capacity) = (lane.attending.rows, lane.store.capacity)
     for edges in classes {
       for head in edges.heads {
         for (n, row) in rows.enumerated() { body(edges, row, base + (head * rows.count + n) * capacity) }
