@@ -16,9 +16,9 @@ package final class VisionLanguageModel {
   package let parameterCount: Int
   package let elementTypes: Set<ElementType>
   package let engine: Engine
-  let vision: VisionEncoder
+  private(set) var vision: VisionEncoder
   let projector: Projector
-  let text: TextDecoder
+  private(set) var text: TextDecoder
 
   /// Opens `folder`; the name is for people. Throws what is missing, malformed or unsupported, by file and key.
   package convenience init(folder: String, name: String) throws(ModelError) {
@@ -45,6 +45,13 @@ package final class VisionLanguageModel {
     vision = try VisionEncoder(configuration, weights)
     projector = try Projector(configuration, weights)
     text = try TextDecoder(configuration.text, positions: configuration.text.positions, weights)
+  }
+
+  /// How much of a layer's scores or patterns may exist at once where a plugin or a reading looks at them. Rows beyond it come in further
+  /// blocks; no bit depends on it.
+  package var scoreBytes: Int {
+    get { text.transformer.scoreBytes }
+    set { (text.transformer.scoreBytes, vision.transformer.scoreBytes) = (newValue, newValue) }
   }
 
   package var grid: (rows: Int, cols: Int) { (configuration.vision.grid, configuration.vision.grid) }

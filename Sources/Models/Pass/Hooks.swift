@@ -4,11 +4,19 @@ import Tensors
 /// One way to a plugin: gather the declared rows into a dense copy, call, check, scatter. Costs one set look-up per site where
 /// nothing is attached.
 extension TowerPass {
-  mutating func hook(_ site: Site, _ layer: Int?, _ base: Floats, only: Int? = nil) {
+  mutating func hook(_ site: Site, _ layer: Int?, _ base: Floats) {
     let point = HookPoint(shape.tower, layer, site)
     guard active.contains(point) else { return }
     var site = HookedSite(point: point, base: base, shape: shape, step: step)
-    site.run(&lanes, only: only, visitor: visitor)
+    site.run(&lanes, only: nil, visitor: visitor)
+  }
+
+  /// At scores and patterns: a block of one lane's rows, [heads, rows of the block, keys].
+  mutating func hook(_ site: Site, _ layer: Int, _ base: Floats, lane: Int, block: AttentionBlock) {
+    let point = HookPoint(shape.tower, layer, site)
+    guard active.contains(point) else { return }
+    var site = HookedSite(point: point, base: base, shape: shape, block: block, step: step)
+    site.run(&lanes, only: lane, visitor: visitor)
   }
 }
 
@@ -19,6 +27,8 @@ struct HookedSite {
   let shape: TowerShape
   /// Entries of one row, where that is not the width of the stream: the projector's and the logits' rows.
   var rowWidth: Int?
+  /// The rows that are there, where a lane's rows come in blocks.
+  var block: AttentionBlock?
   let step: Int
 
   /// Entries of one row of a site without heads.
@@ -58,7 +68,7 @@ struct HookedSite {
     selection.gather(into: copy.base)
     return Visit(
       point: point, step: step, lane: lane, plugin: op.plugin, access: access, rows: selection.rows, heads: op.heads,
-      shape: selection.shape, data: copy, writable: writes)
+      isLastBlock: selection.isLast, shape: selection.shape, data: copy, writable: writes)
   }
 
   /// Calls, then checks each copy: canaries, read-only, finite; and takes it over where the plugin may write.
@@ -77,7 +87,7 @@ struct HookedSite {
       }
       if difference.changed > 0 { selection.scatter(visit.data.base) }
       lanes[staged.lane].results.record(visit.plugin, point) {
-        $0.visits += 1
+        $0.visits += selection.isLast ? 1 : 0
         $0.rows += visit.rows.count
         $0.changed += Int(difference.changed)
         $0.largest = max($0.largest, difference.largest)
@@ -100,21 +110,33 @@ struct HookedSite {
     switch op.action {
     case .call: break
     case .capture(let reading):
-      let tensor = Tensor(zeros: selection.shape)
-      selection.gather(into: tensor.base)
-      lane.results.captures.append(
-        .init(reading: reading, plugin: op.plugin, point: point, rows: selection.rows, tensor: tensor))
-      lane.results.record(op.plugin, point) {
-        $0.visits += 1; $0.rows += selection.rows.count
+      if selection.isFirst {
+        lane.results.captures.append(
+          .init(
+            reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
+            tensor: Tensor(zeros: selection.wholeShape)))
       }
+      guard let capture = lane.results.captures.last(where: { $0.reading == reading && $0.point == point }) else { break }
+      selection.gather(intoWhole: capture.tensor.base, beyond: point.site == .attnScores ? -.infinity : 0)
+      noteReading(op, selection, &lane)
     case .mass(let reading, let keys):
-      lane.results.masses.append(
-        .init(
-          reading: reading, plugin: op.plugin, point: point, rows: selection.rows, tensor: mass(selection, keys: keys)))
-      lane.results.record(op.plugin, point) {
-        $0.visits += 1; $0.rows += selection.rows.count
+      if selection.isFirst {
+        lane.results.masses.append(
+          .init(
+            reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
+            tensor: Tensor(zeros: Array(selection.wholeShape.prefix(2)))))
       }
+      guard let mass = lane.results.masses.last(where: { $0.reading == reading && $0.point == point }) else { break }
+      sum(selection, keys: keys, into: mass.tensor.base)
+      noteReading(op, selection, &lane)
     case .scale, .set, .add: edit(op, selection, &lane)
+    }
+  }
+
+  private func noteReading(_ op: Op, _ selection: Selection, _ lane: inout Lane) {
+    lane.results.record(op.plugin, point) {
+      $0.visits += selection.isLast ? 1 : 0
+      $0.rows += selection.rows.count
     }
   }
 
@@ -128,20 +150,20 @@ struct HookedSite {
       piece.update(from: copy.base, count: selection.width)
     }
     lane.results.record(op.plugin, point) {
-      $0.visits += 1
+      $0.visits += selection.isLast ? 1 : 0
       $0.rows += selection.rows.count
       $0.changed += Int(difference.changed)
       $0.largest = max($0.largest, difference.largest)
     }
   }
 
-  /// [heads, rows] sums of a pattern over `keys`.
-  private func mass(_ selection: Selection, keys: [Row]) -> Tensor {
-    let tensor = Tensor(zeros: Array(selection.shape.prefix(2)))
+  /// Sums of a pattern over `keys`, into [heads, rows of all blocks].
+  private func sum(_ selection: Selection, keys: [Row], into sums: Floats) {
     for (n, piece) in selection.pieces.enumerated() {
-      tensor.base[n] = keys.reduce(into: Float(0)) { sum, key in if key < selection.width { sum += piece[key] } }
+      sums[selection.placeInWhole(n)] = keys.reduce(into: Float(0)) { sum, key in
+        if key < selection.width { sum += piece[key] }
+      }
     }
-    return tensor
   }
 }
 
@@ -157,8 +179,12 @@ extension Visit {
 
 /// The contiguous pieces of an activation that an op selects, in the order of the site's axes.
 struct Selection {
-  /// Absolute rows that are both selected and in the pack; for a reading of a kept activation also those of the clean pass.
+  /// Absolute rows that are both selected and in the pack; for a reading of a kept activation also those of the clean pass. Where a
+  /// lane's rows come in blocks, those of the block.
   let rows: [Row]
+  /// The rows of all blocks, and the index of the first of `rows` among them.
+  let allRows: [Row]
+  private let before: Int
   /// Where each piece of `width` entries starts.
   let pieces: [Floats]
   let width: Int
@@ -168,14 +194,18 @@ struct Selection {
     let span = lane[site.point.site.stage]
     if case .borrower = lane.role, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
       rows = op.rows.filter { $0 < lane.store.rows }
+      (allRows, before) = (rows, 0)
       width = site.width
       shape = [rows.count, width]
       pieces = Selection.pieces(rows, span, site: site, clean: kept)
       return
     }
-    let places = op.rows.isEmpty ? [] : Selection.places(of: op.rows, in: span.rows)
+    let allPlaces = op.rows.isEmpty ? [] : Selection.places(of: op.rows, in: span.rows)
+    let places = site.block.map { block in allPlaces.filter { block.places.contains($0) } } ?? allPlaces
     let dimensions = site.shape
     rows = places.map { span.rows[$0] }
+    allRows = allPlaces.map { span.rows[$0] }
+    before = places.first.flatMap { allPlaces.firstIndex(of: $0) } ?? 0
     switch site.point.site.axes {
     case .rowsWidth:
       let width = site.width
@@ -190,9 +220,11 @@ struct Selection {
       shape = [rows.count, heads.count, dh]
     case .headsRowsKeys:
       let heads = op.heads ?? Array(0..<dimensions.heads)
-      let capacity = lane.store.capacity
-      width = dimensions.causal ? (rows.last ?? -1) + 1 : capacity  // the same whatever other rows are in the pack
-      pieces = heads.flatMap { head in places.map { site.base + (head * span.rows.count + $0) * capacity } }
+      let block = site.block ?? AttentionBlock(places: span.rows.indices, keys: lane.store.capacity)
+      width = dimensions.causal ? (rows.last ?? -1) + 1 : block.keys  // the same whatever other rows are in the pack
+      pieces = heads.flatMap { head in
+        places.map { site.base + (head * block.places.count + $0 - block.places.lowerBound) * block.keys }
+      }
       shape = [heads.count, rows.count, width]
     }
   }
@@ -205,6 +237,28 @@ struct Selection {
       while next < span.rows.count, span.rows[next] < row { next += 1 }
       let isPacked = next < span.rows.count && span.rows[next] == row
       return isPacked ? site.base + (span.first + next) * width : clean.base + row * width
+    }
+  }
+
+  var isFirst: Bool { before == 0 }
+  var isLast: Bool { before + rows.count == allRows.count }
+
+  /// The shape of all blocks together.
+  var wholeShape: [Int] {
+    rows.count == allRows.count ? shape : [shape[0], allRows.count, max(width, (allRows.last ?? -1) + 1)]
+  }
+
+  /// Where piece number `n` stands among the pieces of all blocks.
+  func placeInWhole(_ n: Int) -> Int { n / rows.count * allRows.count + before + n % rows.count }
+
+  /// Copies the pieces to their places in an activation of `wholeShape`; `beyond` is what stands behind a block's keys.
+  func gather(intoWhole whole: Floats, beyond: Float) {
+    guard rows.count < allRows.count else { return gather(into: whole) }
+    let stride = wholeShape[2]
+    for (n, piece) in pieces.enumerated() {
+      let target = whole + placeInWhole(n) * stride
+      target.update(from: piece, count: width)
+      (target + width).update(repeating: beyond, count: stride - width)
     }
   }
 

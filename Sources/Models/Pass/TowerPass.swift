@@ -24,7 +24,7 @@ struct TowerPass {
     self.step = step
     self.lanes = lanes
     active = lanes.reduce(into: []) { $0.formUnion($1.program.ops.keys) }
-    work = Workspace(tower.shape, lanes: lanes)
+    work = Workspace(tower, lanes: lanes)
   }
 
   var shape: TowerShape { tower.shape }
@@ -191,12 +191,13 @@ final class Workspace {
   let out: FloatStorage
   let hidden: FloatStorage
   let up: FloatStorage
-  /// One lane's queries and mixed values, head-major: [heads, rows, head_width].
-  let headMajor: FloatStorage
-  /// One lane's scores, then its pattern: [heads, rows, capacity].
+  /// Per thread of the team.
+  let heads: [HeadScratch]
+  /// One block of a hooked lane's scores, then its pattern: [heads, rows, keys].
   let scores: FloatStorage
 
-  init(_ shape: TowerShape, lanes: [Lane]) {
+  init(_ tower: Transformer, lanes: [Lane]) {
+    let shape = tower.shape
     func most(_ lane: Lane) -> Int { max(lane.rows.count, lane.plan?.layers.map(\.keyed.count).max() ?? 0) }
     let rows = lanes.reduce(0) { $0 + most($1) }
     let largest = lanes.map(most).max() ?? 0
@@ -211,7 +212,20 @@ final class Workspace {
     out = FloatStorage(zeros: rows * shape.width)
     hidden = FloatStorage(zeros: rows * shape.mlpWidth)
     up = FloatStorage(zeros: rows * shape.mlpWidth)
-    headMajor = FloatStorage(zeros: largest * queries)
-    scores = FloatStorage(zeros: shape.heads * largest * capacity)
+    let group = shape.heads / shape.kvHeads
+    heads = (0..<engineThreads).map { _ in
+      HeadScratch(
+        queries: FloatStorage(zeros: group * largest * shape.headWidth),
+        scores: FloatStorage(zeros: scoreCount(TowerPass.cachedScoreBytes, heads: group, rows: largest, capacity)),
+        mixed: FloatStorage(zeros: group * largest * shape.headWidth))
+    }
+    let looked = lanes.filter { $0.program.ops.keys.contains { $0.tower == shape.tower && $0.site.axes == .headsRowsKeys } }
+    scores = FloatStorage(
+      zeros: scoreCount(tower.scoreBytes, heads: shape.heads, rows: looked.map(most).max() ?? 0, capacity))
   }
+}
+
+/// Entries of a block of scores: what the limit allows, at least a row, at most all rows.
+private func scoreCount(_ bytes: Int, heads: Int, rows: Int, _ capacity: Int) -> Int {
+  min(max(bytes / 4, heads * capacity), heads * rows * capacity)
 }
