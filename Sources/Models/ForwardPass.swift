@@ -31,14 +31,32 @@ package struct LaneOutput {
 }
 
 extension VisionLanguageModel {
-  /// Runs one example under several conditions in one pack: vision tower, projector, splice, text tower, logits, generation.
+  /// Runs one example under several conditions in one pack, every row of every condition: vision tower, projector, splice, text tower,
+  /// logits, generation. `sweep` gives the same without what need not be computed.
   package func run(
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)? = nil
   ) throws(ModelError) -> [LaneOutput] {
     let image = try imageRows(input, requests, visitor: visitor)
-    var prefill = try prefill(input, requests, image, visitor: visitor)
-    let logits = try readOut(&prefill, rows: requests.map(\.outputRows), step: 0, visitor: visitor)
-    var outputs = zip(requests, logits).map { LaneOutput(logits: $1, rows: $0.outputRows) }
+    let rows = Array(0..<input.prefill)
+    let lanes = image.lanes.map { passed in
+      Lane(passed.program, id: passed.id, store: textStore(input), rows: rows).taking(over: passed)
+    }
+    return try readText(input, lanes, requests, image, visitor: visitor)
+  }
+
+  func textStore(_ input: ModelInput, keepsResiduals: Bool = false) -> PassStore {
+    PassStore(
+      text.transformer.shape, rows: input.prefill, capacity: input.segments.length, keepsResiduals: keepsResiduals)
+  }
+
+  /// One pack through the text tower to its logits and generated tokens. `image` has the rows of at least these lanes.
+  func readText(
+    _ input: ModelInput, _ lanes: [Lane], _ requests: [LaneRequest], _ image: Packed, visitor: (any HookVisitor)?
+  ) throws(ModelError) -> [LaneOutput] {
+    var prefill = try prefill(input, lanes, image, visitor: visitor)
+    let wanted = lanes.map { requests[$0.id].outputRows }
+    let logits = try readOut(&prefill, rows: wanted, step: 0, visitor: visitor)
+    var outputs = zip(wanted, logits).map { LaneOutput(logits: $1, rows: $0) }
     if input.newTokens > 0 { try generate(input, &prefill.lanes, &outputs, visitor: visitor) }
     for (i, lane) in prefill.lanes.enumerated() {
       outputs[i].results = lane.results
@@ -65,8 +83,10 @@ extension VisionLanguageModel {
     let firstIdle = requests.firstIndex { !$0.program.touchesImage }
     var lanes = requests.enumerated().map { i, request in
       let runs = request.program.touchesImage || i == firstIdle
-      let store = PassStore(shape, layers: shape.layers, capacity: runs ? count : 0, keepsResiduals: false)
-      return Lane(request.program, store: store, records: true, rows: runs ? Array(0..<count) : [])
+      let store = PassStore(shape, rows: count, capacity: runs ? count : 0)
+      return Lane(
+        request.program, id: i, store: store, role: request.program.onlyReads ? .clean : .own,
+        rows: runs ? Array(0..<count) : [])
     }
     placeRows(&lanes)
     let embedded = try lifting { () throws(TensorError) in try vision.embed(input.pixels.base) }
@@ -77,7 +97,7 @@ extension VisionLanguageModel {
     var pass = TowerPass(vision.transformer, lanes: lanes, visitor: visitor, step: 0, engine: engine)
     pass.hook(.embed, nil, x.base)
     let normed = Tensor(zeros: x.shape)
-    vision.preNorm(x.base, rows: pass.count, width: shape.width, into: normed.base)
+    vision.preNorm(x.base, rows: pass.count(.keyed), width: shape.width, into: normed.base)
     let hidden = try pass.run(normed)
     return try project(Packed(lanes: pass.lanes, x: hidden), visitor: visitor)
   }
@@ -102,25 +122,29 @@ extension VisionLanguageModel {
 
   // MARK: text
 
+  /// Each lane's first rows: the clean pass's, or token embeddings with the lane's own image rows.
   private func prefill(
-    _ input: ModelInput, _ requests: [LaneRequest], _ image: Packed, visitor: (any HookVisitor)?
+    _ input: ModelInput, _ lanes: [Lane], _ image: Packed, visitor: (any HookVisitor)?
   ) throws(ModelError) -> Packed {
-    let shape = text.transformer.shape
+    let width = text.transformer.shape.width
     let ids = input.ids + input.forced.dropLast()
     let shared = image.lanes.first { !$0.program.touchesImage }?.first ?? 0
-    var lanes = image.lanes.map { passed in
-      let store = PassStore(shape, layers: shape.layers, capacity: input.segments.length, keepsResiduals: false)
-      var lane = Lane(
-        passed.program, store: store, records: true, rows: passed.failure == nil ? Array(ids.indices) : [])
-      lane.failure = passed.failure
-      lane.results = passed.results
-      return lane
-    }
+    var lanes = lanes
     placeRows(&lanes)
-    let x = Tensor(zeros: [lanes.reduce(0) { $0 + $1.rows.count }, shape.width])
-    for (lane, passed) in zip(lanes, image.lanes) where !lane.rows.isEmpty {
-      let first = passed.rows.isEmpty ? shared : passed.first
-      splice(ids, image.x.base + first * shape.width, into: x.base + lane.first * shape.width)
+    let x = Tensor(zeros: [lanes.reduce(0) { $0 + $1.rows.count }, width])
+    let spliced = Tensor(zeros: [ids.count, width])
+    for lane in lanes where !lane.rows.isEmpty {
+      var source = spliced
+      let passed = image.lanes[lane.id]
+      if lane.role == .borrower, !lane.program.changesImage, let clean = lane.store.residuals?[0] {
+        source = clean
+      } else {
+        let first = passed.rows.isEmpty ? shared : passed.first
+        splice(ids, image.x.base + first * width, into: spliced.base)
+      }
+      for (n, row) in lane.rows.enumerated() {
+        (x.base + (lane.first + n) * width).update(from: source.base + row * width, count: width)
+      }
     }
     return try decode(Packed(lanes: lanes, x: x), step: 0, visitor: visitor)
   }
@@ -153,7 +177,7 @@ extension VisionLanguageModel {
   ) throws(ModelError) -> [Tensor] {
     let (width, vocabulary) = (text.transformer.shape.width, configuration.text.vocabulary)
     var readers = pack.lanes
-    for i in readers.indices { readers[i].rows = pack.lanes[i].rows.isEmpty ? [] : rows[i] }
+    for i in readers.indices { readers[i].rows = pack.lanes[i].failure == nil ? rows[i] : [] }
     placeRows(&readers)
     let count = readers.reduce(0) { $0 + $1.rows.count }
     let picked = Tensor(zeros: [count, width])
@@ -202,6 +226,7 @@ extension VisionLanguageModel {
     var chosen = outputs.map { output -> Int? in
       output.rows.firstIndex(of: last).flatMap { output.logits.count == 0 ? nil : argmax(output.logits, row: $0) }
     }
+    for i in lanes.indices { lanes[i].decodes() }
     for step in 1...input.newTokens {
       for i in lanes.indices {
         if let token = chosen[i], configuration.eosTokenIds.contains(token) { chosen[i] = nil }
@@ -224,15 +249,6 @@ extension VisionLanguageModel {
         chosen[i] = runs ? argmax(logits[i], row: 0) : nil
       }
     }
-  }
-}
-
-/// Puts the lanes' rows one after the other into a pack.
-func placeRows(_ lanes: inout [Lane]) {
-  var next = 0
-  for i in lanes.indices {
-    lanes[i].first = next
-    next += lanes[i].rows.count
   }
 }
 

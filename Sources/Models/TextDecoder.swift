@@ -3,7 +3,7 @@ import Tensors
 
 /// A Llama-family decoder (modeling_llama.py of transformers).
 struct TextDecoder {
-  let transformer: Transformer
+  var transformer: Transformer
   let norm: Norm
   let unembedding: Unembedding
   /// [vocabulary, width]

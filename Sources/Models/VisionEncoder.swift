@@ -11,7 +11,7 @@ struct VisionEncoder {
   /// [1 + patches, width]
   private let positionEmbedding: Tensor
   let preNorm: Norm
-  let transformer: Transformer
+  var transformer: Transformer
 
   init(_ model: ModelConfiguration, _ weights: WeightLoader) throws(ModelError) {
     let c = model.vision

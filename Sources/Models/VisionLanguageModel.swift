@@ -16,9 +16,9 @@ package final class VisionLanguageModel {
   package let parameterCount: Int
   package let elementTypes: Set<ElementType>
   package let engine: Engine
-  let vision: VisionEncoder
+  private(set) var vision: VisionEncoder
   let projector: Projector
-  let text: TextDecoder
+  private(set) var text: TextDecoder
 
   /// Opens `folder`; the name is for people. Throws what is missing, malformed or unsupported, by file and key.
   package convenience init(folder: String, name: String) throws(ModelError) {
@@ -47,6 +47,13 @@ package final class VisionLanguageModel {
     text = try TextDecoder(configuration.text, positions: configuration.text.positions, weights)
   }
 
+  /// How much of a layer's scores or patterns may exist at once where a plugin or a reading looks at them. Rows beyond it come in further
+  /// blocks; no bit depends on it.
+  package var scoreBytes: Int {
+    get { text.transformer.scoreBytes }
+    set { (text.transformer.scoreBytes, vision.transformer.scoreBytes) = (newValue, newValue) }
+  }
+
   package var grid: (rows: Int, cols: Int) { (configuration.vision.grid, configuration.vision.grid) }
   package var hasClassRow: Bool { configuration.visionFeatureSelect == .full }
 }
@@ -63,6 +70,11 @@ package struct ModelInput: Sendable {
   /// How many tokens may be generated.
   package let newTokens: Int
   package let segments: SegmentMap
+
+  /// Rows of the prefill: the prompt, then the forced ids but the last, which predicts nothing that is asked for.
+  package var prefill: Int { ids.count + max(0, forced.count - 1) }
+  /// Rows that decoding brings at most; the last token that is chosen is not run.
+  package var decoded: Range<Row> { ids.count..<(ids.count + max(0, newTokens - 1)) }
 }
 
 extension VisionLanguageModel {

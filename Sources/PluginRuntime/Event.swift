@@ -10,11 +10,12 @@ package struct SliceView {
   package var rows: [Int]
   package var heads: [Int]
   package var keys: Int
+  package var isLastBlock: Bool
   package var writable: Bool
 
   package init(
     lane: UInt32, access: Int, view: UnsafeMutablePointer<Float>, shape: [Int], rows: [Int], heads: [Int], keys: Int,
-    writable: Bool
+    isLastBlock: Bool = true, writable: Bool
   ) {
     self.lane = lane
     self.access = access
@@ -23,6 +24,7 @@ package struct SliceView {
     self.rows = rows
     self.heads = heads
     self.keys = keys
+    self.isLastBlock = isLastBlock
     self.writable = writable
   }
 }
@@ -74,7 +76,7 @@ extension SliceView {
     slice.struct_size = ABI.size(of: ablate_slice.self)
     slice.lane = lane
     slice.access_index = UInt32(access)
-    slice.flags = ABLATE_LAST_BLOCK
+    slice.flags = isLastBlock ? ABLATE_LAST_BLOCK : 0
     slice.view = UnsafeMutablePointer(mutating: memory.structs([tensor(memory)]))
     (slice.rows, slice.n_rows) = (memory.array(rows.map(Int32.init)), UInt64(rows.count))
     (slice.heads, slice.n_heads) = (memory.array(heads.map(Int32.init)), UInt64(heads.count))

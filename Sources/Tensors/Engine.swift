@@ -21,6 +21,8 @@ package final class Engine {
   let stream: dnnl_stream_t
   private var products: [ProductShape: Product] = [:]
   private var scratchpad = FloatStorage(zeros: 0)
+  /// One for each thread that runs products of its own.
+  private var threadScratchpads: [FloatStorage] = []
 
   package init() throws(TensorError) {
     var engine: dnnl_engine_t?
@@ -52,6 +54,17 @@ package final class Engine {
     if scratchpad.count * 4 < bytes { scratchpad = FloatStorage(zeros: (bytes + 3) / 4) }
     return scratchpad.base
   }
+
+  /// Makes room for every thread of the team, before they start.
+  func reserveThreadScratch(bytes: Int) {
+    let count = (bytes + 3) / 4
+    if threadScratchpads.count < engineThreads || (threadScratchpads.first?.count ?? 0) < count {
+      let largest = max(count, threadScratchpads.first?.count ?? 0)
+      threadScratchpads = (0..<engineThreads).map { _ in FloatStorage(zeros: largest) }
+    }
+  }
+
+  func scratch(thread: Int) -> Floats { threadScratchpads[thread].base }
 
   /// The kernels in use, for provenance: "brg:avx512_core" and the shapes that chose it.
   package var kernels: [String: Int] {

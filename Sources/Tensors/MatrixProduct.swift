@@ -1,22 +1,24 @@
 import COneDNN
+import CShims
 
-/// The shape of C[b] = A[b] B[b] (+ bias): A [batch, m, k] and C [batch, m, n] dense and row-major.
+/// The shape of C = A B (+ bias): A [m, k] and C [m, n] dense and row-major.
 struct ProductShape: Hashable {
   /// How B lies in memory.
   enum Right: Hashable {
-    /// [batch, k, n], row-major.
+    /// [k, n], row-major.
     case plain
-    /// [batch, n, k], row-major: a Hugging Face weight, or keys.
+    /// [n, k], row-major: a Hugging Face weight, or keys.
     case transposed
-    /// The blocked layout that oneDNN chose for [k, n] (batch 1).
+    /// The blocked layout that oneDNN chose for [k, n].
     case packed
   }
-  var batch = 1
   let m: Int
   let n: Int
   let k: Int
   let right: Right
   var bias = false
+  /// Compiled for one thread: several of them run side by side.
+  var sequential = false
 }
 
 /// One compiled oneDNN matmul. The number of rows is part of the shape: with run-time rows and packed weights oneDNN falls
@@ -30,8 +32,13 @@ final class Product {
   private var scratchpad = dnnl_memory_desc_t()
   /// oneDNN's name of the kernel, for example "brg:avx512_core".
   let kernel: String
+  /// Memory that it needs while it runs.
+  let scratchBytes: Int
 
   init(_ shape: ProductShape, on engine: dnnl_engine_t) throws(TensorError) {
+    let team = omp_get_max_threads()
+    if shape.sequential { omp_set_num_threads(1) }  // oneDNN divides the work when it compiles
+    defer { omp_set_num_threads(team) }
     let descriptor = try Product.describe(shape, on: engine)
     a = descriptor.a
     b = descriptor.b
@@ -40,6 +47,7 @@ final class Product {
     if let wanted = dnnl_primitive_desc_query_md(descriptor.primitive, dnnl_query_scratchpad_md, 0) {
       scratchpad = wanted.pointee
     }
+    scratchBytes = Int(dnnl_memory_desc_get_size(&scratchpad))
     defer { dnnl_primitive_desc_destroy(descriptor.primitive) }
     var info: UnsafePointer<CChar>?
     dnnl_primitive_desc_query(descriptor.primitive, dnnl_query_impl_info_str, 0, &info)
@@ -52,22 +60,23 @@ final class Product {
 
   deinit { dnnl_primitive_destroy(primitive) }
 
-  func run(_ engine: Engine, a: ConstFloats, b: ConstFloats, bias: ConstFloats?, c: Floats) throws(TensorError) {
+  func run(
+    _ engine: Engine, a: ConstFloats, b: ConstFloats, bias: ConstFloats?, c: Floats, scratch: Floats? = nil
+  ) throws(TensorError) {
     var memories: [dnnl_memory_t?] = []
     var arguments: [dnnl_exec_arg_t] = []
     defer { memories.forEach { dnnl_memory_destroy($0) } }
-    func add(_ slot: Int32, _ desc: inout dnnl_memory_desc_t, _ data: ConstFloats) throws(TensorError) {
+    func add(_ slot: Int32, _ desc: dnnl_memory_desc_t, _ data: ConstFloats) throws(TensorError) {
       var memory: dnnl_memory_t?
-      try check(dnnl_memory_create(&memory, &desc, engine.engine, UnsafeMutablePointer(mutating: data)), "bind memory")
+      try check(withUnsafePointer(to: desc) { dnnl_memory_create(&memory, $0, engine.engine, UnsafeMutablePointer(mutating: data)) }, "bind memory")
       memories.append(memory)
       arguments.append(dnnl_exec_arg_t(arg: slot, memory: memory))
     }
-    try add(DNNL_ARG_SRC, &self.a, a)
-    try add(DNNL_ARG_WEIGHTS, &self.b, b)
-    if let bias { try add(DNNL_ARG_BIAS, &self.bias, bias) }
-    try add(DNNL_ARG_DST, &self.c, c)
-    let bytes = Int(dnnl_memory_desc_get_size(&scratchpad))
-    if bytes > 0 { try add(DNNL_ARG_SCRATCHPAD, &scratchpad, engine.scratch(bytes: bytes)) }
+    try add(DNNL_ARG_SRC, self.a, a)
+    try add(DNNL_ARG_WEIGHTS, self.b, b)
+    if let bias { try add(DNNL_ARG_BIAS, self.bias, bias) }
+    try add(DNNL_ARG_DST, self.c, c)
+    if scratchBytes > 0 { try add(DNNL_ARG_SCRATCHPAD, scratchpad, scratch ?? engine.scratch(bytes: scratchBytes)) }
     try check(
       dnnl_primitive_execute(primitive, engine.stream, Int32(arguments.count), arguments), "run a product")
     try check(dnnl_stream_wait(engine.stream), "wait for a product")
@@ -96,15 +105,11 @@ final class Product {
 
   private static func describe(_ shape: ProductShape, on engine: dnnl_engine_t) throws(TensorError) -> Descriptor {
     var b = dnnl_memory_desc_t()
-    let (batch, n, k) = (Int64(shape.batch), Int64(shape.n), Int64(shape.k))
+    let (n, k) = (Int64(shape.n), Int64(shape.k))
     switch shape.right {
     case .packed: b = try packedLayout(n: shape.n, k: shape.k, on: engine)
-    case .plain:
-      try check(
-        dnnl_memory_desc_init_by_strides(&b, 3, [batch, k, n], dnnl_f32, [k * n, n, 1]), "describe")
-    case .transposed:
-      try check(
-        dnnl_memory_desc_init_by_strides(&b, 3, [batch, k, n], dnnl_f32, [k * n, 1, k]), "describe")
+    case .plain: try check(dnnl_memory_desc_init_by_strides(&b, 2, [k, n], dnnl_f32, [n, 1]), "describe")
+    case .transposed: try check(dnnl_memory_desc_init_by_strides(&b, 2, [k, n], dnnl_f32, [1, k]), "describe")
     }
     return try describe(shape, weights: b, on: engine)
   }
@@ -114,12 +119,9 @@ final class Product {
   ) throws(TensorError) -> Descriptor {
     var d = Descriptor()
     d.b = weights
-    let flat = shape.right == .packed
-    let (batch, m, n, k) = (Int64(shape.batch), Int64(shape.m), Int64(shape.n), Int64(shape.k))
+    let (m, n, k) = (Int64(shape.m), Int64(shape.n), Int64(shape.k))
     func dense(_ desc: inout dnnl_memory_desc_t, _ rows: Int64, _ columns: Int64) throws(TensorError) {
-      let dims = flat ? [rows, columns] : [batch, rows, columns]
-      let tag = flat ? dnnl_ab : dnnl_abc
-      try check(dnnl_memory_desc_init_by_tag(&desc, Int32(dims.count), dims, dnnl_f32, tag), "describe")
+      try check(dnnl_memory_desc_init_by_tag(&desc, 2, [rows, columns], dnnl_f32, dnnl_ab), "describe")
     }
     try dense(&d.a, m, k)
     try dense(&d.c, m, n)
@@ -140,14 +142,26 @@ final class Product {
   }
 }
 
+/// C = A B on the calling thread alone, so that the threads of the team can each take another head. a [m, k], c [m, n]; b [k, n], or
+/// [n, k] if transposed; all dense.
+package struct ThreadProduct {
+  private let product: Product
+  private let engine: Engine
+
+  fileprivate init(_ product: Product, _ engine: Engine) { (self.product, self.engine) = (product, engine) }
+
+  package func callAsFunction(_ a: ConstFloats, _ b: ConstFloats, into c: Floats) throws(TensorError) {
+    try product.run(engine, a: a, b: b, bias: nil, c: c, scratch: engine.scratch(thread: engineThread))
+  }
+}
+
 extension Engine {
-  /// C[b] = A[b] B[b] for `batch` matrices: a [batch, m, k], c [batch, m, n]; b [batch, k, n], or [batch, n, k] if transposed.
-  package func multiply(
-    _ a: ConstFloats, _ b: ConstFloats, transposed: Bool, batch: Int, m: Int, n: Int, k: Int, into c: Floats
-  ) throws(TensorError) {
-    guard m > 0, n > 0 else { return }
-    let shape = ProductShape(batch: batch, m: m, n: n, k: k, right: transposed ? .transposed : .plain)
-    try product(shape).run(self, a: a, b: b, bias: nil, c: c)
+  /// Compiles a product for one thread and makes room for it on every thread. Not to be called from within `parallelFor`.
+  package func threadProduct(m: Int, n: Int, k: Int, transposed: Bool) throws(TensorError) -> ThreadProduct {
+    let shape = ProductShape(m: m, n: n, k: k, right: transposed ? .transposed : .plain, sequential: true)
+    let product = try product(shape)
+    reserveThreadScratch(bytes: product.scratchBytes)
+    return ThreadProduct(product, self)
   }
 }
 

@@ -1,7 +1,11 @@
 import CShims
+import Synchronization
 
 /// How many threads the engine's team has.
 package var engineThreads: Int { Int(omp_get_max_threads()) }
+
+/// The calling thread's number in the team; 0 outside of a loop.
+package var engineThread: Int { Int(omp_get_thread_num()) }
 
 /// Runs `body` over 0..<n, split into one contiguous range per thread of oneDNN's own team (libgomp): about 4 us on two
 /// threads, and no second pool that fights oneDNN's spinning workers. Each index is handled by one thread alone, so results
@@ -17,6 +21,17 @@ package func parallelFor(_ n: Int, grain: Int = 1, _ body: (Range<Int>) -> Void)
       GOMP_parallel({ runShare(of: $0!.assumingMemoryBound(to: Job.self)) }, job, 0, 0)
     }
   }
+}
+
+/// `parallelFor` with a body that may fail; throws one of the failures when all threads are done.
+package func parallelTry(
+  _ n: Int, grain: Int = 1, _ body: (Range<Int>) throws(TensorError) -> Void
+) throws(TensorError) {
+  let failure = Mutex<TensorError?>(nil)
+  parallelFor(n, grain: grain) { range in
+    do throws(TensorError) { try body(range) } catch { failure.withLock { $0 = error } }
+  }
+  if let error = failure.withLock({ $0 }) { throw error }
 }
 
 private struct Job {

@@ -136,33 +136,4 @@ import Testing
     let error = #expect(throws: ModelError.self) { _ = try run([EdgeRule(.drop, heads: [4], queries: [7], keys: [1])]) }
     #expect(error?.diagnosis.what == "head 4 does not exist" && error?.diagnosis.remedy == "heads run from 0 to 3")
   }
-
-  @Test func `rows to compute spread along the edges that remain`() throws {
-    func rows(_ rules: [EdgeRule], _ ops: [(Op, Int, Site)] = []) throws -> [[Row]] {
-      var program = Program()
-      if !rules.isEmpty {
-        for layer in 0..<3 {
-          program.edges[HookPoint(.text, layer, .attnScores)] = try EdgeMask(
-            rules, heads: 2, length: 6, causal: true, place: "")
-        }
-      }
-      for (op, layer, site) in ops { program.add(op, at: HookPoint(.text, layer, site)) }
-      return program.rowsToCompute(tower: .text, layers: 3, length: 6, causal: true)
-    }
-    let write = (Op(.scale(2), rows: [2]), 1, Site.residMid)
-    #expect(try rows([], [write]) == [[], [2, 3, 4, 5], [2, 3, 4, 5]])
-    #expect(try rows([], [(Op(.capture(reading: 0), rows: [4]), 1, Site.z)]) == [[], [4], []])
-    let isolated = EdgeRule(.drop, queries: [3, 4, 5], keys: [2])
-    #expect(try rows([isolated], [write]) == [[3, 4, 5], [2, 3, 4, 5], [2, 3, 4, 5]])
-    // Only a cut of every head keeps a row clean.
-    let others = EdgeRule(.drop, heads: [0], queries: [5], keys: [0])
-    #expect(try rows([others]) == [[5], [5], [5]])
-    #expect(
-      try rows([], [(Op(.capture(reading: 0), rows: [1]), 0, Site.q), (Op(.scale(2), rows: [5]), 2, Site.q)]) == [
-        [1], [], [5],
-      ])
-    var embed = Program()
-    embed.add(Op(.capture(reading: 0), rows: [3]), at: HookPoint(.text, nil, .embed))
-    #expect(embed.rowsToCompute(tower: .text, layers: 2, length: 6, causal: true) == [[3], []])
-  }
 }

@@ -12,6 +12,8 @@ package struct Visit {
   /// Absolute rows, in the order of the view.
   package let rows: [Row]
   package let heads: [Int]?
+  /// Whether no more rows of this lane come here: rows of long sequences come in several visits, in order.
+  package let isLastBlock: Bool
   /// As the site's axes say.
   package let shape: [Int]
   package let data: StagedCopy

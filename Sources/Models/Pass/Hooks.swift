@@ -4,11 +4,19 @@ import Tensors
 /// One way to a plugin: gather the declared rows into a dense copy, call, check, scatter. Costs one set look-up per site where
 /// nothing is attached.
 extension TowerPass {
-  mutating func hook(_ site: Site, _ layer: Int?, _ base: Floats, only: Int? = nil) {
+  mutating func hook(_ site: Site, _ layer: Int?, _ base: Floats) {
     let point = HookPoint(shape.tower, layer, site)
     guard active.contains(point) else { return }
     var site = HookedSite(point: point, base: base, shape: shape, step: step)
-    site.run(&lanes, only: only, visitor: visitor)
+    site.run(&lanes, only: nil, visitor: visitor)
+  }
+
+  /// At scores and patterns: a block of one lane's rows, [heads, rows of the block, keys].
+  mutating func hook(_ site: Site, _ layer: Int, _ base: Floats, lane: Int, block: AttentionBlock) {
+    let point = HookPoint(shape.tower, layer, site)
+    guard active.contains(point) else { return }
+    var site = HookedSite(point: point, base: base, shape: shape, block: block, step: step)
+    site.run(&lanes, only: lane, visitor: visitor)
   }
 }
 
@@ -19,21 +27,27 @@ struct HookedSite {
   let shape: TowerShape
   /// Entries of one row, where that is not the width of the stream: the projector's and the logits' rows.
   var rowWidth: Int?
+  /// The rows that are there, where a lane's rows come in blocks.
+  var block: AttentionBlock?
   let step: Int
+
+  /// Entries of one row of a site without heads.
+  var width: Int { rowWidth ?? (point.site.isHidden ? shape.mlpWidth : shape.width) }
 
   /// The k-th ops of every lane together, so that imperative plugins get the lanes in one batch.
   mutating func run(_ lanes: inout [Lane], only: Int?, visitor: (any HookVisitor)?) {
-    let live = (only.map { [$0] } ?? Array(lanes.indices)).filter { !lanes[$0].rows.isEmpty }
+    let live = only.map { [$0] } ?? Array(lanes.indices)
     let steps = live.map { lanes[$0].program[point].count }.max() ?? 0
     for index in 0..<steps {
-      var visits: [(Visit, Selection)] = []
+      var visits: [Staged] = []
       for lane in live where lanes[lane].failure == nil {
         let ops = lanes[lane].program[point]
         guard index < ops.count else { continue }
         let selection = Selection(ops[index], lanes[lane], site: self)
-        guard !selection.offsets.isEmpty else { continue }
+        guard !selection.pieces.isEmpty else { continue }
         if case .call(let access, let writes) = ops[index].action {
-          visits.append((stage(selection, ops[index], lane: lane, access: access, writes: writes), selection))
+          let visit = stage(selection, ops[index], lane: lanes[lane].id, access: access, writes: writes)
+          visits.append(Staged(lane: lane, visit: visit, selection: selection))
         } else {
           apply(ops[index], selection, to: &lanes[lane])
         }
@@ -42,29 +56,38 @@ struct HookedSite {
     }
   }
 
+  /// A visit on its way: the lane's place in the pack, and where the copy comes from.
+  private struct Staged {
+    let lane: Int
+    let visit: Visit
+    let selection: Selection
+  }
+
   private func stage(_ selection: Selection, _ op: Op, lane: Int, access: Int, writes: Bool) -> Visit {
-    let copy = StagedCopy(count: selection.offsets.count * selection.width)
-    selection.gather(base, into: copy.base)
+    let copy = StagedCopy(count: selection.pieces.count * selection.width)
+    selection.gather(into: copy.base)
     return Visit(
       point: point, step: step, lane: lane, plugin: op.plugin, access: access, rows: selection.rows, heads: op.heads,
-      shape: selection.shape, data: copy, writable: writes)
+      isLastBlock: selection.isLast, shape: selection.shape, data: copy, writable: writes)
   }
 
   /// Calls, then checks each copy: canaries, read-only, finite; and takes it over where the plugin may write.
-  private func finish(_ visits: [(Visit, Selection)], _ lanes: inout [Lane], visitor: (any HookVisitor)?) {
+  private func finish(_ visits: [Staged], _ lanes: inout [Lane], visitor: (any HookVisitor)?) {
     guard !visits.isEmpty, let visitor else { return }
-    for failure in visitor.visit(visits.map(\.0)) where lanes[failure.lane].failure == nil {
-      lanes[failure.lane].failure = failure
+    for failure in visitor.visit(visits.map(\.visit)) {
+      guard let lane = visits.first(where: { $0.visit.lane == failure.lane })?.lane else { continue }
+      if lanes[lane].failure == nil { lanes[lane].failure = failure }
     }
-    for (visit, selection) in visits where lanes[visit.lane].failure == nil {
+    for staged in visits where lanes[staged.lane].failure == nil {
+      let (visit, selection) = (staged.visit, staged.selection)
       let difference = compare(visit, selection)
       if let reason = visit.complaint(difference) {
-        lanes[visit.lane].failure = LaneFailure(lane: visit.lane, plugin: visit.plugin, point: point, reason: reason)
+        lanes[staged.lane].failure = LaneFailure(lane: visit.lane, plugin: visit.plugin, point: point, reason: reason)
         continue
       }
-      if difference.changed > 0 { selection.scatter(visit.data.base, into: base) }
-      lanes[visit.lane].results.record(visit.plugin, point) {
-        $0.visits += 1
+      if difference.changed > 0 { selection.scatter(visit.data.base) }
+      lanes[staged.lane].results.record(visit.plugin, point) {
+        $0.visits += selection.isLast ? 1 : 0
         $0.rows += visit.rows.count
         $0.changed += Int(difference.changed)
         $0.largest = max($0.largest, difference.largest)
@@ -75,8 +98,8 @@ struct HookedSite {
   private func compare(_ visit: Visit, _ selection: Selection) -> ck_difference {
     var difference = ck_difference()
     var copied = visit.data.base
-    for piece in selection.pieces {
-      ck_compare(base + piece.lowerBound, copied, Int64(piece.count), &difference)
+    for piece in selection.runs {
+      ck_compare(piece.baseAddress, copied, Int64(piece.count), &difference)
       copied += piece.count
     }
     return difference
@@ -87,49 +110,60 @@ struct HookedSite {
     switch op.action {
     case .call: break
     case .capture(let reading):
-      let tensor = Tensor(zeros: selection.shape)
-      selection.gather(base, into: tensor.base)
-      lane.results.captures.append(
-        .init(reading: reading, plugin: op.plugin, point: point, rows: selection.rows, tensor: tensor))
-      lane.results.record(op.plugin, point) {
-        $0.visits += 1; $0.rows += selection.rows.count
+      if selection.isFirst {
+        lane.results.captures.append(
+          .init(
+            reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
+            tensor: Tensor(zeros: selection.wholeShape)))
       }
+      guard let capture = lane.results.captures.last(where: { $0.reading == reading && $0.point == point }) else { break }
+      selection.gather(intoWhole: capture.tensor.base, beyond: point.site == .attnScores ? -.infinity : 0)
+      noteReading(op, selection, &lane)
     case .mass(let reading, let keys):
-      lane.results.masses.append(
-        .init(
-          reading: reading, plugin: op.plugin, point: point, rows: selection.rows, tensor: mass(selection, keys: keys)))
-      lane.results.record(op.plugin, point) {
-        $0.visits += 1; $0.rows += selection.rows.count
+      if selection.isFirst {
+        lane.results.masses.append(
+          .init(
+            reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
+            tensor: Tensor(zeros: Array(selection.wholeShape.prefix(2)))))
       }
+      guard let mass = lane.results.masses.last(where: { $0.reading == reading && $0.point == point }) else { break }
+      sum(selection, keys: keys, into: mass.tensor.base)
+      noteReading(op, selection, &lane)
     case .scale, .set, .add: edit(op, selection, &lane)
+    }
+  }
+
+  private func noteReading(_ op: Op, _ selection: Selection, _ lane: inout Lane) {
+    lane.results.record(op.plugin, point) {
+      $0.visits += selection.isLast ? 1 : 0
+      $0.rows += selection.rows.count
     }
   }
 
   private func edit(_ op: Op, _ selection: Selection, _ lane: inout Lane) {
     var difference = ck_difference()
     let copy = FloatStorage(zeros: selection.width)
-    for (n, offset) in selection.offsets.enumerated() {
-      copy.base.update(from: base + offset, count: selection.width)
+    for (n, piece) in selection.pieces.enumerated() {
+      copy.base.update(from: piece, count: selection.width)
       selection.write(op.action, to: copy.base, chunk: n)
-      ck_compare(base + offset, copy.base, Int64(selection.width), &difference)
-      (base + offset).update(from: copy.base, count: selection.width)
+      ck_compare(piece, copy.base, Int64(selection.width), &difference)
+      piece.update(from: copy.base, count: selection.width)
     }
     lane.results.record(op.plugin, point) {
-      $0.visits += 1
+      $0.visits += selection.isLast ? 1 : 0
       $0.rows += selection.rows.count
       $0.changed += Int(difference.changed)
       $0.largest = max($0.largest, difference.largest)
     }
   }
 
-  /// [heads, rows] sums of a pattern over `keys`.
-  private func mass(_ selection: Selection, keys: [Row]) -> Tensor {
-    let tensor = Tensor(zeros: Array(selection.shape.prefix(2)))
-    for (n, offset) in selection.offsets.enumerated() {
-      tensor.base[n] = keys.reduce(into: Float(0)) { sum, key in if key < selection.width { sum += base[offset + key] }
+  /// Sums of a pattern over `keys`, into [heads, rows of all blocks].
+  private func sum(_ selection: Selection, keys: [Row], into sums: Floats) {
+    for (n, piece) in selection.pieces.enumerated() {
+      sums[selection.placeInWhole(n)] = keys.reduce(into: Float(0)) { sum, key in
+        if key < selection.width { sum += piece[key] }
       }
     }
-    return tensor
   }
 }
 
@@ -145,64 +179,113 @@ extension Visit {
 
 /// The contiguous pieces of an activation that an op selects, in the order of the site's axes.
 struct Selection {
-  /// Absolute rows that are both selected and in the pack.
+  /// Absolute rows that are both selected and in the pack; for a reading of a kept activation also those of the clean pass. Where a
+  /// lane's rows come in blocks, those of the block.
   let rows: [Row]
+  /// The rows of all blocks, and the index of the first of `rows` among them.
+  let allRows: [Row]
+  private let before: Int
   /// Where each piece of `width` entries starts.
-  let offsets: [Int]
+  let pieces: [Floats]
   let width: Int
   let shape: [Int]
 
   init(_ op: Op, _ lane: Lane, site: HookedSite) {
-    let places = op.rows.isEmpty ? [] : Selection.places(of: op.rows, in: lane.rows)
+    let span = lane[site.point.site.stage]
+    if case .borrower = lane.role, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
+      rows = op.rows.filter { $0 < lane.store.rows }
+      (allRows, before) = (rows, 0)
+      width = site.width
+      shape = [rows.count, width]
+      pieces = Selection.pieces(rows, span, site: site, clean: kept)
+      return
+    }
+    let allPlaces = op.rows.isEmpty ? [] : Selection.places(of: op.rows, in: span.rows)
+    let places = site.block.map { block in allPlaces.filter { block.places.contains($0) } } ?? allPlaces
     let dimensions = site.shape
-    rows = places.map { lane.rows[$0] }
+    rows = places.map { span.rows[$0] }
+    allRows = allPlaces.map { span.rows[$0] }
+    before = places.first.flatMap { allPlaces.firstIndex(of: $0) } ?? 0
     switch site.point.site.axes {
     case .rowsWidth:
-      let width = site.rowWidth ?? (site.point.site.isHidden ? dimensions.mlpWidth : dimensions.width)
+      let width = site.width
       self.width = width
-      offsets = places.map { (lane.first + $0) * width }
+      pieces = places.map { site.base + (span.first + $0) * width }
       shape = [rows.count, width]
     case .rowsHeads, .rowsKeyValueHeads:
       let all = site.point.site.axes == .rowsHeads ? dimensions.heads : dimensions.kvHeads
       let (heads, dh) = (op.heads ?? Array(0..<all), dimensions.headWidth)
       width = dh
-      offsets = places.flatMap { place in heads.map { ((lane.first + place) * all + $0) * dh } }
+      pieces = places.flatMap { place in heads.map { site.base + ((span.first + place) * all + $0) * dh } }
       shape = [rows.count, heads.count, dh]
     case .headsRowsKeys:
       let heads = op.heads ?? Array(0..<dimensions.heads)
-      let capacity = lane.store.capacity
-      width = dimensions.causal ? (rows.last ?? -1) + 1 : capacity  // the same whatever other rows are in the pack
-      offsets = heads.flatMap { head in places.map { (head * lane.rows.count + $0) * capacity } }
+      let block = site.block ?? AttentionBlock(places: span.rows.indices, keys: lane.store.capacity)
+      width = dimensions.causal ? (rows.last ?? -1) + 1 : block.keys  // the same whatever other rows are in the pack
+      pieces = heads.flatMap { head in
+        places.map { site.base + (head * block.places.count + $0 - block.places.lowerBound) * block.keys }
+      }
       shape = [heads.count, rows.count, width]
     }
   }
 
+  /// Rows of the residual stream for a lane that borrows: those that are not in the pack do not differ from the clean pass.
+  private static func pieces(_ rows: [Row], _ span: Span, site: HookedSite, clean: Tensor) -> [Floats] {
+    let width = site.width
+    var next = 0
+    return rows.map { row in
+      while next < span.rows.count, span.rows[next] < row { next += 1 }
+      let isPacked = next < span.rows.count && span.rows[next] == row
+      return isPacked ? site.base + (span.first + next) * width : clean.base + row * width
+    }
+  }
+
+  var isFirst: Bool { before == 0 }
+  var isLast: Bool { before + rows.count == allRows.count }
+
+  /// The shape of all blocks together.
+  var wholeShape: [Int] {
+    rows.count == allRows.count ? shape : [shape[0], allRows.count, max(width, (allRows.last ?? -1) + 1)]
+  }
+
+  /// Where piece number `n` stands among the pieces of all blocks.
+  func placeInWhole(_ n: Int) -> Int { n / rows.count * allRows.count + before + n % rows.count }
+
+  /// Copies the pieces to their places in an activation of `wholeShape`; `beyond` is what stands behind a block's keys.
+  func gather(intoWhole whole: Floats, beyond: Float) {
+    guard rows.count < allRows.count else { return gather(into: whole) }
+    let stride = wholeShape[2]
+    for (n, piece) in pieces.enumerated() {
+      let target = whole + placeInWhole(n) * stride
+      target.update(from: piece, count: width)
+      (target + width).update(repeating: beyond, count: stride - width)
+    }
+  }
+
   /// The pieces with neighbours joined, so that a whole activation is one.
-  var pieces: [Range<Int>] {
-    var joined: [Range<Int>] = []
-    for offset in offsets {
-      if let last = joined.last, last.upperBound == offset {
-        joined[joined.count - 1] = last.lowerBound..<(offset + width)
+  var runs: [UnsafeMutableBufferPointer<Float>] {
+    pieces.reduce(into: []) { runs, piece in
+      if let last = runs.last, let start = last.baseAddress, start + last.count == piece {
+        runs[runs.count - 1] = UnsafeMutableBufferPointer(start: start, count: last.count + width)
       } else {
-        joined.append(offset..<(offset + width))
+        runs.append(UnsafeMutableBufferPointer(start: piece, count: width))
       }
     }
-    return joined
   }
 
-  func gather(_ activation: ConstFloats, into copy: Floats) {
+  func gather(into copy: Floats) {
     var target = copy
-    for piece in pieces {
-      target.update(from: activation + piece.lowerBound, count: piece.count)
-      target += piece.count
+    for run in runs {
+      _ = UnsafeMutableBufferPointer(start: target, count: run.count).update(fromContentsOf: run)
+      target += run.count
     }
   }
 
-  func scatter(_ copy: ConstFloats, into activation: Floats) {
+  func scatter(_ copy: ConstFloats) {
     var source = copy
-    for piece in pieces {
-      (activation + piece.lowerBound).update(from: source, count: piece.count)
-      source += piece.count
+    for run in runs {
+      _ = run.update(fromContentsOf: UnsafeBufferPointer(start: source, count: run.count))
+      source += run.count
     }
   }
 

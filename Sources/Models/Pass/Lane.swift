@@ -6,43 +6,118 @@ import Tensors
 package final class PassStore {
   /// Rows that the sequence can have, generated ones included; rows not yet computed hold zeros.
   package let capacity: Int
+  /// Rows of the pass that fills it.
+  let rows: Int
   /// Per layer, head-major: [kv_heads, capacity, head_width]; keys after RoPE.
   let keys: [Tensor]
   let values: [Tensor]
-  /// Per layer: residual stream at resid_pre, [capacity, width]; nil unless kept.
-  let residPre: [Tensor]?
+  /// Residual stream at resid_pre of each layer, and behind the last: [capacity, width]; nil unless kept.
+  let residuals: [Tensor]?
 
-  init(_ shape: TowerShape, layers: Int, capacity: Int, keepsResiduals: Bool) {
-    self.capacity = capacity
+  init(_ shape: TowerShape, rows: Int, capacity: Int, keepsResiduals: Bool = false) {
+    (self.rows, self.capacity) = (rows, capacity)
+    let layers = shape.layers
     let heads = [shape.kvHeads, capacity, shape.headWidth]
     keys = (0..<layers).map { _ in Tensor(zeros: heads) }
     values = (0..<layers).map { _ in Tensor(zeros: heads) }
-    residPre = keepsResiduals ? (0..<layers).map { _ in Tensor(zeros: [capacity, shape.width]) } : nil
+    residuals = keepsResiduals ? (0...layers).map { _ in Tensor(zeros: [capacity, shape.width]) } : nil
   }
+
+  /// The residual stream at a hook point, [capacity, width], where it is kept.
+  func residual(at point: HookPoint) -> Tensor? {
+    guard point.isKept, let residuals else { return nil }
+    let depth = (point.layer ?? 0) + (point.site == .residPost ? 1 : 0)
+    return residuals[depth]
+  }
+}
+
+/// Rows of a lane that are in a pack, in order, and the place of the first of them.
+package struct Span: Sendable {
+  package var rows: [Row] = []
+  package var first = 0
 }
 
 /// One example under one condition, in flight through one tower.
 package struct Lane {
+  /// What a lane has to do with its store.
+  enum Role {
+    /// Fills it, for itself.
+    case own
+    /// Fills it for others: the pass goes on without hooks if a plugin fails, so that they get it whole.
+    case clean
+    /// Borrows it, and leaves it as it was.
+    case borrower
+  }
+
+  /// Place among the requests of the pass; visits and failures name it.
+  package let id: Int
   package let program: Program
   let store: PassStore
-  /// true: the lane's keys and values stay in `store`; false: `store` belongs to a clean pass and is left as it was.
-  let records: Bool
-  /// Rows to compute per layer; nil: `rows` at every layer. Only a lane that borrows a clean pass may let rows enter late.
-  let rowsByLayer: [[Row]]?
+  private(set) var role: Role
+  /// The rows of each layer in the prefill; nil: those given, in every layer.
+  private(set) var plan: TowerPlan?
+  /// Keys and values of a borrower that outlive the prefill: decoding attends to them.
+  let own: OwnKeys?
 
-  /// Rows in the pack now; `first` is the place of the first of them.
-  package var rows: [Row]
-  var first = 0
+  /// Rows in the pack, by stage of the layer.
+  private(set) var keyed = Span()
+  private(set) var attending = Span()
+  private(set) var leaving = Span()
   package var failure: LaneFailure?
   package var results = LaneResults()
 
-  init(_ program: Program, store: PassStore, records: Bool, rows: [Row], rowsByLayer: [[Row]]? = nil) {
-    self.program = program
-    self.store = store
-    self.records = records
+  init(
+    _ program: Program, id: Int, store: PassStore, role: Role = .own, rows: [Row], plan: TowerPlan? = nil,
+    own: OwnKeys? = nil
+  ) {
+    (self.program, self.id, self.store, self.role, self.plan, self.own) = (program, id, store, role, plan, own)
     self.rows = rows
-    self.rowsByLayer = rowsByLayer
   }
+
+  subscript(stage: Stage) -> Span {
+    switch stage {
+    case .keyed: keyed
+    case .attending: attending
+    case .leaving: leaving
+    }
+  }
+
+  /// Rows behind a layer, or outside the layers. Setting them sets them for every stage.
+  package var rows: [Row] {
+    get { leaving.rows }
+    set { (keyed.rows, attending.rows, leaving.rows) = (newValue, newValue, newValue) }
+  }
+  var first: Int { leaving.first }
+
+  /// Takes the rows of a layer from the plan.
+  mutating func enter(_ layer: LayerRows) {
+    (keyed.rows, attending.rows, leaving.rows) = (layer.keyed, layer.attending, layer.leaving)
+  }
+
+  /// With what the lane left in the tower before.
+  func taking(over passed: Lane) -> Lane {
+    var lane = self
+    (lane.failure, lane.results) = (passed.failure, passed.results)
+    if passed.failure != nil && role != .clean { lane.rows = [] }
+    return lane
+  }
+
+  /// From now on the lane brings a row at a time. A clean pass has filled its store then, and borrows it like the others.
+  mutating func decodes() {
+    plan = nil
+    if role == .clean { role = .borrower }
+  }
+
+  mutating func place(behind other: Lane?) {
+    keyed.first = other.map { $0.keyed.first + $0.keyed.rows.count } ?? 0
+    attending.first = other.map { $0.attending.first + $0.attending.rows.count } ?? 0
+    leaving.first = other.map { $0.leaving.first + $0.leaving.rows.count } ?? 0
+  }
+}
+
+/// Puts the lanes' rows one after the other into a pack.
+func placeRows(_ lanes: inout [Lane]) {
+  for i in lanes.indices { lanes[i].place(behind: i > 0 ? lanes[i - 1] : nil) }
 }
 
 /// Why a lane left the pack.

@@ -24,76 +24,101 @@ struct TowerPass {
     self.step = step
     self.lanes = lanes
     active = lanes.reduce(into: []) { $0.formUnion($1.program.ops.keys) }
-    work = Workspace(tower.shape, lanes: lanes)
+    work = Workspace(tower, lanes: lanes)
   }
 
   var shape: TowerShape { tower.shape }
-  /// Rows in the pack.
-  var count: Int { lanes.reduce(0) { $0 + $1.rows.count } }
+  /// Rows in the pack, by stage of the layer.
+  func count(_ stage: Stage) -> Int { lanes.last.map { $0[stage].first + $0[stage].rows.count } ?? 0 }
 
-  /// Runs all layers over the pack `x` [rows of all lanes, width]; returns the pack behind the last layer.
+  /// Runs all layers over the pack `x` [rows of all lanes, width]; returns the pack behind the last layer: each lane's planned rows.
   mutating func run(_ x: Tensor) throws(ModelError) -> Tensor {
     var x = x
     for layer in tower.blocks.indices {
       x = admit(x, at: layer)
-      if count == 0 { continue }  // a lane that borrows may enter later
       do { try block(layer, x) } catch { throw .tensor(error) }
     }
-    return admit(x, at: tower.blocks.count)
+    x = admit(x, at: tower.blocks.count)
+    return x
   }
 
-  /// Rows that a lane needs from this layer on enter the pack from the clean residual stream; failed lanes leave it.
+  /// The rows of this layer, from the rows behind the last one and, where a borrower needs more, from the clean residual stream. Lanes
+  /// that have failed leave the pack.
   private mutating func admit(_ x: Tensor, at layer: Int) -> Tensor {
-    let isLast = layer == tower.blocks.count
-    let changes = lanes.contains { ($0.failure != nil && !$0.rows.isEmpty) || ($0.rowsByLayer != nil && !isLast) }
-    guard changes else { return x }
-    let width = shape.width
-    let wanted = lanes.map { lane -> [Row] in
-      if lane.failure != nil { return [] }
-      return isLast ? lane.rows : lane.rowsByLayer?[layer] ?? lane.rows
-    }
-    let packed = Tensor(zeros: [wanted.reduce(0) { $0 + $1.count }, width])
-    var next = 0
+    let before = lanes.map(\.leaving)
     for i in lanes.indices {
-      let old = lanes[i]
-      let places = Dictionary(uniqueKeysWithValues: old.rows.enumerated().map { ($1, old.first + $0) })
-      for (n, row) in wanted[i].enumerated() {
-        let source =
-          if let place = places[row] { x.base + place * width } else { old.store.residPre![layer].base + row * width }
-        (packed.base + (next + n) * width).update(from: source, count: width)
+      if lanes[i].failure != nil, lanes[i].role != .clean {
+        lanes[i].rows = []
+      } else if let plan = lanes[i].plan {
+        if layer < plan.layers.count { lanes[i].enter(plan.layers[layer]) } else { lanes[i].rows = plan.read }
       }
-      lanes[i].rows = wanted[i]
-      lanes[i].first = next
-      next += wanted[i].count
     }
+    placeRows(&lanes)
+    guard zip(before, lanes).contains(where: { $0.rows != $1.keyed.rows }) else { return x }
+    let packed = Tensor(zeros: [count(.keyed), shape.width])
+    for (lane, old) in zip(lanes, before) { admit(lane, from: x, old, at: layer, into: packed) }
     return packed
   }
 
-  /// One pre-norm layer, in place on `x` [rows, width].
+  private func admit(_ lane: Lane, from x: Tensor, _ old: Span, at layer: Int, into packed: Tensor) {
+    let width = shape.width
+    var place = 0
+    for (n, row) in lane.keyed.rows.enumerated() {
+      while place < old.rows.count, old.rows[place] < row { place += 1 }
+      let isPacked = place < old.rows.count && old.rows[place] == row
+      guard
+        let source = isPacked
+          ? x.base + (old.first + place) * width : lane.store.residuals.map({ $0[layer].base + row * width })
+      else { continue }
+      (packed.base + (lane.keyed.first + n) * width).update(from: source, count: width)
+    }
+  }
+
+  /// One pre-norm layer, in place on `x`: [keyed rows, width] on entry, [leaving rows, width] when it is done.
   private mutating func block(_ layer: Int, _ x: Tensor) throws(TensorError) {
     let block = tower.blocks[layer]
-    let (n, width) = (count, shape.width)
+    let width = shape.width
     hook(.residPre, layer, x.base)
-    keepResiduals(x, layer)
-    block.norm1(x.base, rows: n, width: width, into: work.normed.base)
-    try block.qProj(work.normed.base, rows: n, into: work.q.base)
-    try block.kProj(work.normed.base, rows: n, into: work.k.base)
-    try block.vProj(work.normed.base, rows: n, into: work.v.base)
+    keepResiduals(x, depth: layer)
+    let keyed = count(.keyed)
+    block.norm1(x.base, rows: keyed, width: width, into: work.normed.base)
+    try block.kProj(work.normed.base, rows: keyed, into: work.k.base)
+    try block.vProj(work.normed.base, rows: keyed, into: work.v.base)
+    narrow(work.normed.base, from: .keyed, to: .attending)
+    narrow(x.base, from: .keyed, to: .attending)
+    let attending = count(.attending)
+    try block.qProj(work.normed.base, rows: attending, into: work.q.base)
     hook(.q, layer, work.q.base)
     hook(.k, layer, work.k.base)
     hook(.v, layer, work.v.base)
     rotate(layer)
-    for lane in lanes.indices where !lanes[lane].rows.isEmpty { try attend(lane, layer) }
+    for lane in lanes.indices where !lanes[lane].keyed.rows.isEmpty { try attend(lane, layer) }
     hook(.z, layer, work.z.base)
-    try block.oProj(work.z.base, rows: n, into: work.out.base)
+    try block.oProj(work.z.base, rows: attending, into: work.out.base)
     hook(.attnOut, layer, work.out.base)
-    add(work.out.base, to: x.base, count: n * width)
+    add(work.out.base, to: x.base, count: attending * width)
     hook(.residMid, layer, x.base)
-    block.norm2(x.base, rows: n, width: width, into: work.normed.base)
-    try feedForward(block.mlp, layer, rows: n)
+    narrow(x.base, from: .attending, to: .leaving)
+    let leaving = count(.leaving)
+    block.norm2(x.base, rows: leaving, width: width, into: work.normed.base)
+    try feedForward(block.mlp, layer, rows: leaving)
     hook(.mlpOut, layer, work.out.base)
-    add(work.out.base, to: x.base, count: n * width)
+    add(work.out.base, to: x.base, count: leaving * width)
     hook(.residPost, layer, x.base)
+    if layer == tower.blocks.count - 1 { keepResiduals(x, depth: layer + 1) }
+  }
+
+  /// Leaves those rows of a pack [rows, width] that go on to the next stage, in place.
+  private func narrow(_ pack: Floats, from stage: Stage, to next: Stage) {
+    let width = shape.width
+    for lane in lanes where lane[stage].rows.count != lane[next].rows.count || lane[stage].first != lane[next].first {
+      let (all, some) = (lane[stage], lane[next])
+      var place = 0
+      for (n, row) in some.rows.enumerated() {
+        while all.rows[place] != row { place += 1 }
+        (pack + (some.first + n) * width).update(from: pack + (all.first + place) * width, count: width)
+      }
+    }
   }
 
   private mutating func feedForward(_ mlp: FeedForward, _ layer: Int, rows: Int) throws(TensorError) {
@@ -121,8 +146,8 @@ struct TowerPass {
   /// Rotary embedding of queries and keys; without rope they stay where they are.
   private mutating func rotate(_ layer: Int) {
     guard let rope = tower.rope else { return }
-    let positions = lanes.flatMap { $0.rows.map { Int32($0) } }
-    for (heads, x) in [(shape.heads, work.q), (shape.kvHeads, work.k)] {
+    for (heads, x, stage) in [(shape.heads, work.q, Stage.attending), (shape.kvHeads, work.k, Stage.keyed)] {
+      let positions = lanes.flatMap { $0[stage].rows.map { Int32($0) } }
       let width = heads * shape.headWidth
       parallelFor(positions.count, grain: 8) { [shape, work] range in
         let offset = range.lowerBound * width
@@ -142,12 +167,14 @@ struct TowerPass {
     parallelFor(count, grain: 16384) { ck_add(x + $0.lowerBound, y + $0.lowerBound, Int64($0.count)) }
   }
 
-  private func keepResiduals(_ x: Tensor, _ layer: Int) {
+  /// Copies the residual stream of recording lanes where their store wants it.
+  private func keepResiduals(_ x: Tensor, depth: Int) {
     let width = shape.width
-    for lane in lanes where lane.records {
-      guard let kept = lane.store.residPre?[layer] else { continue }
-      for (n, row) in lane.rows.enumerated() {
-        (kept.base + row * width).update(from: x.base + (lane.first + n) * width, count: width)
+    for lane in lanes where lane.role != .borrower {
+      guard let kept = lane.store.residuals?[depth] else { continue }
+      let span = depth == tower.blocks.count ? lane.leaving : lane.keyed
+      for (n, row) in span.rows.enumerated() {
+        (kept.base + row * width).update(from: x.base + (span.first + n) * width, count: width)
       }
     }
   }
@@ -164,20 +191,17 @@ final class Workspace {
   let out: FloatStorage
   let hidden: FloatStorage
   let up: FloatStorage
-  /// One lane's queries and mixed values, head-major: [heads, rows, head_width].
-  let headMajor: FloatStorage
-  /// One lane's scores, then its pattern: [heads, rows, capacity].
+  /// Per thread of the team.
+  let heads: [HeadScratch]
+  /// One block of a hooked lane's scores, then its pattern: [heads, rows, keys].
   let scores: FloatStorage
-  /// Clean rows that a borrowing lane has swapped out, for keys and for values.
-  let savedKeys: FloatStorage
-  let savedValues: FloatStorage
 
-  init(_ shape: TowerShape, lanes: [Lane]) {
-    func most(_ lane: Lane) -> Int { max(lane.rows.count, lane.rowsByLayer?.map(\.count).max() ?? 0) }
+  init(_ tower: Transformer, lanes: [Lane]) {
+    let shape = tower.shape
+    func most(_ lane: Lane) -> Int { max(lane.rows.count, lane.plan?.layers.map(\.keyed.count).max() ?? 0) }
     let rows = lanes.reduce(0) { $0 + most($1) }
     let largest = lanes.map(most).max() ?? 0
     let capacity = lanes.map(\.store.capacity).max() ?? 0
-    let borrowed = lanes.filter { !$0.records }.map(most).max() ?? 0
     let (queries, keys) = (shape.heads * shape.headWidth, shape.kvHeads * shape.headWidth)
     normed = FloatStorage(zeros: rows * shape.width)
     q = FloatStorage(zeros: rows * queries)
@@ -188,9 +212,20 @@ final class Workspace {
     out = FloatStorage(zeros: rows * shape.width)
     hidden = FloatStorage(zeros: rows * shape.mlpWidth)
     up = FloatStorage(zeros: rows * shape.mlpWidth)
-    headMajor = FloatStorage(zeros: largest * queries)
-    scores = FloatStorage(zeros: shape.heads * largest * capacity)
-    savedKeys = FloatStorage(zeros: borrowed * keys)
-    savedValues = FloatStorage(zeros: borrowed * keys)
+    let group = shape.heads / shape.kvHeads
+    heads = (0..<engineThreads).map { _ in
+      HeadScratch(
+        queries: FloatStorage(zeros: group * largest * shape.headWidth),
+        scores: FloatStorage(zeros: scoreCount(TowerPass.cachedScoreBytes, heads: group, rows: largest, capacity)),
+        mixed: FloatStorage(zeros: group * largest * shape.headWidth))
+    }
+    let looked = lanes.filter { $0.program.ops.keys.contains { $0.tower == shape.tower && $0.site.axes == .headsRowsKeys } }
+    scores = FloatStorage(
+      zeros: scoreCount(tower.scoreBytes, heads: shape.heads, rows: looked.map(most).max() ?? 0, capacity))
   }
+}
+
+/// Entries of a block of scores: what the limit allows, at least a row, at most all rows.
+private func scoreCount(_ bytes: Int, heads: Int, rows: Int, _ capacity: Int) -> Int {
+  min(max(bytes / 4, heads * capacity), heads * rows * capacity)
 }

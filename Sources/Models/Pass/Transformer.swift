@@ -80,6 +80,8 @@ struct Transformer {
   let blocks: [Block]
   /// nil for CLIP, whose positions are learned.
   let rope: Rope?
+  /// How much of a layer's scores may exist at once where a hook looks at them; more rows come in several blocks.
+  var scoreBytes = 512 << 20
 }
 
 /// Applies `activation` in place.

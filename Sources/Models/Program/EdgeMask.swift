@@ -4,7 +4,6 @@
 package struct EdgeMask: Sendable {
   package struct HeadClass: Sendable {
     package let heads: [Int]
-    let holdsAllHeads: Bool
     /// Keys at minus infinity, by query row.
     var dropped: [Row: [Range<Row>]] = [:]
     /// Added to the scores, by query row.
@@ -14,6 +13,10 @@ package struct EdgeMask: Sendable {
   }
 
   package var classes: [HeadClass] = []
+  /// Queries with an edge that a rule changes.
+  package private(set) var queries: RowSet = []
+  /// Per query, the keys that no head lets through any more.
+  package private(set) var severed: [Row: RowSet] = [:]
   /// (rows, edges) that each plugin blocks or changes, counted in visible edges x heads.
   package var counts: [Int: (rows: Int, edges: Int)] = [:]
 
@@ -35,7 +38,23 @@ package struct EdgeMask: Sendable {
     for (indices, heads) in byRules.sorted(by: { $0.value[0] < $1.value[0] }) where !indices.isEmpty {
       var compiler = EdgeCompiler(length: length, causal: causal, place: place)
       for index in indices { compiler.add(rules[index]) }
-      classes.append(try compiler.headClass(heads, isWhole: byRules.count == 1, counts: &counts))
+      classes.append(try compiler.headClass(heads, counts: &counts))
+    }
+    for edges in classes {
+      for (query, keys) in edges.dropped where !keys.isEmpty { queries.insert(query) }
+      for (query, keys) in edges.zeroed where !keys.isEmpty { queries.insert(query) }
+      for (query, biases) in edges.biased where !biases.isEmpty { queries.insert(query) }
+    }
+    if let first = classes.first, classes.reduce(0, { $0 + $1.heads.count }) == heads { sever(first) }
+  }
+
+  /// What the first class drops and all others too.
+  private mutating func sever(_ first: HeadClass) {
+    for (query, ranges) in first.dropped {
+      let shared = classes.dropFirst().reduce(RowSet(ranges.joined())) { shared, edges in
+        shared.intersection(RowSet((edges.dropped[query] ?? []).joined()))
+      }
+      if !shared.isEmpty { severed[query] = shared }
     }
   }
 
@@ -47,13 +66,13 @@ private struct EdgeCompiler {
   let length: Int
   let causal: Bool
   let place: String
-  private var dropped: [Row: Set<Row>] = [:]
-  private var kept: [Row: Set<Row>] = [:]
-  private var zeroed: [Row: Set<Row>] = [:]
+  private var dropped: [Row: RowSet] = [:]
+  private var kept: [Row: RowSet] = [:]
+  private var zeroed: [Row: RowSet] = [:]
   private var biased: [Row: [(Range<Row>, Float)]] = [:]
   private var onEmpty: [Row: EdgeRule.OnEmpty] = [:]
   /// Per plugin and row: the visible edges that it names.
-  private var touched: [Int: [Row: Set<Row>]] = [:]
+  private var touched: [Int: [Row: RowSet]] = [:]
 
   init(length: Int, causal: Bool, place: String) {
     self.length = length
@@ -61,13 +80,13 @@ private struct EdgeCompiler {
     self.place = place
   }
 
-  private func visible(_ query: Row) -> Range<Row> { 0..<(causal ? query + 1 : length) }
+  private func visible(_ query: Row) -> RowSet { RowSet(0..<(causal ? query + 1 : length)) }
 
   mutating func add(_ rule: EdgeRule) {
-    let keys = Set(rule.keys)
+    let keys = RowSet(rule.keys)
     for query in rule.queries {
-      var named = keys.filter { visible(query).contains($0) }
-      if rule.keepSelf { if rule.action == .keepOnly { named.insert(query) } else { named.remove(query) } }
+      var named = keys.intersection(visible(query))
+      if rule.keepSelf { named = rule.action == .keepOnly ? named.union([query]) : named.subtracting([query]) }
       switch rule.action {
       case .drop:
         dropped[query, default: []].formUnion(named)
@@ -75,25 +94,25 @@ private struct EdgeCompiler {
       case .keepOnly:
         kept[query, default: []].formUnion(named)
         onEmpty[query] = rule.onEmpty
-        named = Set(visible(query)).subtracting(named)
+        named = visible(query).subtracting(named)
       case .zero: zeroed[query, default: []].formUnion(named)
-      case .bias(let value): biased[query, default: []] += ranges(named).map { ($0, value) }
+      case .bias(let value): biased[query, default: []] += named.ranges.map { ($0, value) }
       }
       touched[rule.plugin, default: [:]][query, default: []].formUnion(named)
     }
   }
 
   func headClass(
-    _ heads: [Int], isWhole: Bool, counts: inout [Int: (rows: Int, edges: Int)]
+    _ heads: [Int], counts: inout [Int: (rows: Int, edges: Int)]
   ) throws(ModelError) -> EdgeMask.HeadClass {
-    var result = EdgeMask.HeadClass(heads: heads, holdsAllHeads: isWhole)
+    var result = EdgeMask.HeadClass(heads: heads)
     for query in Set(dropped.keys).union(kept.keys).sorted() {
       var gone = dropped[query] ?? []
-      if let kept = kept[query] { gone.formUnion(Set(visible(query)).subtracting(kept)) }
+      if let kept = kept[query] { gone.formUnion(visible(query).subtracting(kept)) }
       if gone.count == visible(query).count { try fill(&gone, query: query) }
-      result.dropped[query] = ranges(gone)
+      result.dropped[query] = gone.ranges
     }
-    result.zeroed = zeroed.mapValues(ranges)
+    result.zeroed = zeroed.mapValues(\.ranges)
     result.biased = biased.mapValues { $0.map { (keys: $0.0, value: $0.1) } }
     for (plugin, rows) in touched {
       let edges = rows.values.reduce(0) { $0 + $1.count } * heads.count
@@ -104,26 +123,14 @@ private struct EdgeCompiler {
   }
 
   /// A query that may attend to nothing: by its rule an error, itself, or (all stay blocked) a pattern of zeros.
-  private func fill(_ gone: inout Set<Row>, query: Row) throws(ModelError) {
+  private func fill(_ gone: inout RowSet, query: Row) throws(ModelError) {
     switch onEmpty[query] ?? .error {
     case .zero: break
-    case .attendSelf: gone.remove(query)
+    case .attendSelf: gone = gone.subtracting([query])
     case .error:
       throw .edit(
         place: place, problem: "row \(query) may attend to nothing",
         remedy: "set keep_self, or on_empty to self or zero")
     }
-  }
-
-  private func ranges(_ rows: Set<Row>) -> [Range<Row>] {
-    var result: [Range<Row>] = []
-    for row in rows.sorted() {
-      if let last = result.last, last.upperBound == row {
-        result[result.count - 1] = last.lowerBound..<(row + 1)
-      } else {
-        result.append(row..<(row + 1))
-      }
-    }
-    return result
   }
 }

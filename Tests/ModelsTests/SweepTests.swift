@@ -1,0 +1,169 @@
+import CShims
+import Checkpoints
+import Foundation
+import Models
+import Tensors
+import Testing
+
+/// Promise 6 for reuse: a sweep gives every bit that full passes give: logits, generated ids, readings, receipts. Without AVX-512 the
+/// promise is `SweepTests.bound`.
+@Suite(.serialized) struct SweepTests {
+  /// The published bound on max|a-b| / max|b| between reuse and full recomputation where oneDNN's kernels are not row-invariant (AVX2,
+  /// SSE4.1).
+  static let bound = 1e-5
+
+  @Test(arguments: ["mha", "gqa", "tied"])
+  func `random conditions of one example have the bits of their own full passes`(name: String) throws {
+    let comparison = try Comparison(name, seed: 2, packs: 40)
+    if Engine.provenance.isa.hasPrefix("avx512") {
+      #expect(comparison.different == [], "\(name): the first of them differs by \(comparison.largest)")
+    }
+    #expect(comparison.largest <= SweepTests.bound)
+    #expect(comparison.borrowing > 10 && comparison.alone > 2 && comparison.riders > 3, "every way was gone")
+    #expect(comparison.multiplied < comparison.full * 3 / 4, "\(comparison.multiplied) of \(comparison.full)")
+  }
+
+  @Test(arguments: ["mha", "gqa"])
+  func `decoding from a borrowed pass chooses the ids and has the bits of a full pass`(name: String) throws {
+    let comparison = try Comparison(name, seed: 8, packs: 12, newTokens: 5, forced: [7, 11, 5])
+    guard Engine.provenance.isa.hasPrefix("avx512") else { return }  // another last bit may choose another word
+    #expect(comparison.different == [])
+    #expect(comparison.borrowing > 3 && comparison.texts > 2, "\(comparison.texts) different texts")
+  }
+
+  @Test func `under AVX2 reuse stays within the published bound`() async {
+    await #expect(processExitsWith: .success) {
+      setenv("ONEDNN_MAX_CPU_ISA", "AVX2", 1)  // oneDNN reads it at its first use, which comes after this
+      try #require(Engine.provenance.isa == "avx2", "the child ran on \(Engine.provenance.isa)")
+      for name in ["mha", "gqa"] {
+        let comparison = try Comparison(name, seed: 3, packs: 4)
+        #expect(comparison.largest <= SweepTests.bound, "\(name): \(comparison.largest)")
+        #expect(comparison.borrowing > 1)
+      }
+    }
+  }
+
+  @Test(arguments: [0, 1, 2, 3])
+  func `a lane that fails leaves the sweep and the others keep their bits`(failing: Int) throws {
+    let (model, input) = try LaneTests.load("gqa", newTokens: 4)
+    let last = input.ids.count - 1
+    func calling(_ site: Site, _ rows: [Row], writes: Bool) -> Program {
+      var program = Program()
+      program.add(Op(.call(access: 0, writes: writes), rows: rows, plugin: 0), at: HookPoint(.text, 0, site))
+      return program
+    }
+    var vision = Program()
+    vision.add(Op(.call(access: 0, writes: true), rows: [1, 2], plugin: 0), at: HookPoint(.vision, 0, .mlpOut))
+    // The first only reads: it is the clean pass that the others borrow, and has to go on when its plugin fails.
+    let requests = [
+      calling(.residMid, [3], writes: false), calling(.residMid, [3, last], writes: true),
+      calling(.k, [last], writes: true), vision,
+    ].map { LaneRequest($0, outputRows: [last]) }
+    #expect(model.sweepPlan(input, requests).rider == 0)
+    let whole = try model.run(input, requests, visitor: Scaling())
+    let swept = try model.sweep(input, requests, visitor: Scaling(failing: [failing]))
+    #expect(swept[failing].failure?.reason == "enough" && swept[failing].failure?.lane == failing)
+    #expect(swept[failing].logits.count == 0 && swept[failing].generated.isEmpty)
+    for lane in requests.indices where lane != failing {
+      #expect(swept[lane].failure == nil && bits(swept[lane].logits) == bits(whole[lane].logits))
+      #expect(swept[lane].generated == whole[lane].generated && swept[lane].generated.count == 4)
+    }
+  }
+
+  @Test func `a sweep over layers costs less than two passes and a condition alone pays for no clean pass`() throws {
+    let (model, input) = try LaneTests.load("mha")
+    let last = input.ids.count - 1
+    let image = input.segments.segments.filter { $0.kind == .image }.flatMap { Array($0.rows) }
+    let requests = try (0..<model.hooks.textLayers).map { layer in
+      var program = Program()
+      program.edges[HookPoint(.text, layer, .attnScores)] = try EdgeMask(
+        [EdgeRule(.drop, queries: [last], keys: image)], heads: model.configuration.text.heads,
+        length: input.segments.length, causal: true, place: "")
+      return LaneRequest(program, outputRows: [last])
+    }
+    let full = model.sweepPlan(input, [LaneRequest(Program(), outputRows: [last])])
+    let sweep = model.sweepPlan(input, requests)
+    #expect(full.clean == nil && full.cleanCost == 0)
+    #expect(sweep.clean != nil && sweep.rider == nil && sweep.total < 2 * full.total)
+    #expect(zip(sweep.costs, sweep.costs.dropFirst()).allSatisfy { $0 > $1 }, "later layers cost less")
+    #expect(model.sweepPlan(input, [requests[0]]).clean == nil)
+  }
+}
+
+/// Random conditions, several to a sweep, each held against its own full pass.
+private struct Comparison {
+  /// "pack.lane: what" of whatever is not equal.
+  var different: [String] = []
+  /// max|a-b| / max|b| over everything compared.
+  var largest = 0.0
+  /// Sweeps by how they were planned.
+  var (borrowing, alone, riders) = (0, 0, 0)
+  var (multiplied, full) = (0, 0)
+  var texts: Int { seen.count }
+  private var seen: Set<[Int]> = []
+
+  init(_ name: String, seed: UInt64, packs: Int, newTokens: Int = 0, forced: [Int] = []) throws {
+    let parity = try ParityCase(name, "clean")
+    let model = try parity.model()
+    let input = try model.input(
+      ids: parity.goldens.integers("input_ids"), pixels: parity.goldens.floats("pixel_values"), forced: forced,
+      newTokens: newTokens)
+    var programs = RandomPrograms(model, input, seed: seed)
+    for pack in 0..<packs {
+      let requests = try (0..<(1 + pack % 4)).map { _ in
+        LaneRequest(try programs.any(), outputRows: programs.outputRows())
+      }
+      note(model.sweepPlan(input, requests), input, model)
+      let swept = try model.sweep(input, requests, visitor: Scaling())
+      for (lane, request) in requests.enumerated() {
+        let alone = try model.run(input, [request], visitor: Scaling())[0]
+        compare("\(pack).\(lane)", swept[lane], alone)
+        seen.insert(alone.generated)
+      }
+    }
+  }
+
+  private mutating func note(_ plan: SweepPlan, _ input: ModelInput, _ model: VisionLanguageModel) {
+    if plan.clean == nil { alone += 1 } else { borrowing += 1 }
+    if plan.rider != nil { riders += 1 }
+    multiplied += plan.total
+    full += plan.lanes.count * model.multiplyAdds(input)
+  }
+
+  private mutating func compare(_ name: String, _ swept: LaneOutput, _ alone: LaneOutput) {
+    note("\(name): logits", swept.logits, alone.logits)
+    if swept.generated != alone.generated || swept.steps != alone.steps { different.append("\(name): generated ids") }
+    if swept.failure != alone.failure { different.append("\(name): failure") }
+    let (a, b) = (swept.results, alone.results)
+    if a.captures.map(\.point) != b.captures.map(\.point) || a.captures.map(\.rows) != b.captures.map(\.rows)
+      || a.masses.map(\.point) != b.masses.map(\.point)
+    {
+      different.append("\(name): readings")
+    }
+    for (x, y) in zip(a.captures, b.captures) { note("\(name): \(x.point)", x.tensor, y.tensor) }
+    for (x, y) in zip(a.masses, b.masses) { note("\(name): mass at \(x.point)", x.tensor, y.tensor) }
+    if different.isEmpty && a.receipts != b.receipts { different.append("\(name): receipts") }
+  }
+
+  private mutating func note(_ name: String, _ a: Tensor, _ b: Tensor) {
+    if bits(a) != bits(b) {
+      different.append(name)
+      largest = max(largest, difference(a, b))
+    }
+  }
+}
+
+/// Writes 0.75 times what it finds wherever it may write; fails lanes of these indices wherever it is called.
+final class Scaling: HookVisitor {
+  let failing: Set<Int>
+  init(failing: Set<Int> = []) { self.failing = failing }
+
+  func visit(_ batch: [Visit]) -> [LaneFailure] {
+    for visit in batch where visit.writable {
+      for i in 0..<visit.data.count where visit.data.base[i].isFinite { visit.data.base[i] *= 0.75 }
+    }
+    return batch.filter { failing.contains($0.lane) }.map {
+      LaneFailure(lane: $0.lane, plugin: $0.plugin, point: $0.point, reason: "enough")
+    }
+  }
+}
