@@ -3,7 +3,6 @@
 #include "ablate_plugin.h"
 
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <map>
 #include <string>
@@ -25,8 +24,8 @@ struct Lane {
 
 struct Mass {
   const ablate_host *host; // lives as long as the instance
-  std::string tokens;
-  std::vector<ablate_access> accesses;
+  std::string layers, tokens;
+  ablate_access access;
   std::map<uint32_t, Lane> lanes;
 };
 
@@ -37,44 +36,22 @@ template <class Body> ablate_status guarded(Body body) {
   try { return body(); } catch (...) { return ABLATE_E_MEMORY; }
 }
 
-/// An access per range of "all" or "4-11,-1": inclusive, negative from the end. False for bad text.
-bool add_layers(Mass &self, const char *text, int last_layer) {
-  ablate_access access{};
-  access.struct_size = sizeof access, access.access = ABLATE_READ, access.tower = "text", access.site = "pattern";
-  access.layer_last = last_layer;
-  if (!std::strcmp(text, "all")) return self.accesses.push_back(access), true;
-  for (;; text++) {
-    int one = 0, both = 0;
-    int found = std::sscanf(text, "%d%n-%d%n", &access.layer_first, &one, &access.layer_last, &both);
-    if (found < 1) return false;
-    if (found == 1) access.layer_last = access.layer_first;
-    self.accesses.push_back(access);
-    text += found == 1 ? one : both;
-    if (*text == 0) return true;
-    if (*text != ',') return false;
-  }
-}
-
 void *create(const ablate_host *host, const ablate_model *model, const ablate_value *value, uint64_t n,
              ablate_error *error) {
   Mass *self = nullptr;
   error->code = guarded([&] {
-    self = new Mass{host, "", {}, {}};
-    bool good = true;
-    for (; n; n--, value = next(value))
-      if (!std::strcmp(value->id, "tokens")) self->tokens = value->s;
-      else good = add_layers(*self, value->s, model->text_layers - 1);
-    for (auto &access : self->accesses) access.tokens = self->tokens.c_str();
-    return good ? ABLATE_OK : ABLATE_E_INVALID;
+    self = new Mass{host, "", "", {}, {}};
+    for (; n; n--, value = next(value)) (std::strcmp(value->id, "tokens") ? self->layers : self->tokens) = value->s;
+    ablate_access &access = self->access;
+    access.struct_size = sizeof access, access.access = ABLATE_READ, access.tower = "text", access.site = "pattern";
+    access.layers = self->layers.c_str(), access.tokens = self->tokens.c_str();
+    return ABLATE_OK;
   });
-  if (error->code == ABLATE_OK) return self;
-  std::snprintf(error->message, error->capacity, "layers: write all, or ranges such as 4-11,-1");
-  delete self;
-  return nullptr;
+  return self;
 }
 
 ablate_status plan(void *self, const ablate_item *, ablate_plan *out, ablate_error *) {
-  out->accesses = mass(self).accesses.data(), out->n_accesses = mass(self).accesses.size();
+  out->accesses = &mass(self).access, out->n_accesses = 1;
   return ABLATE_OK;
 }
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VISION, PROJECTOR, TEXT };
 static const char *const table[][20] = {
     {"vision", "embed", "resid_pre", "q", "k", "v", "attn_scores", "pattern", "z", "attn_out", "resid_mid", "mlp_pre",
      "mlp_post", "mlp_out", "resid_post"},
@@ -28,7 +27,7 @@ static const ablate_param params[] = {
 typedef struct identity {
   ablate_access accesses[60];
   uint64_t n;
-  char tokens[4096]; /* the host's string dies when create returns */
+  char layers[4096], tokens[4096]; /* the host's strings die when create returns */
 } identity;
 
 static const ablate_value *find(const ablate_value *values, uint64_t n, const char *id) {
@@ -45,31 +44,19 @@ static int wanted(const ablate_value *sites, const char *site) {
 
 static void *create(const ablate_host *host, const ablate_model *model, const ablate_value *values, uint64_t n,
                     ablate_error *error) {
-  const char *tower = find(values, n, "tower")->s, *layers = find(values, n, "layers")->s;
+  const char *tower = find(values, n, "tower")->s;
   const ablate_value *sites = find(values, n, "sites");
   identity *self = calloc(1, sizeof *self);
   if (!self) return error->code = ABLATE_E_MEMORY, NULL;
+  snprintf(self->layers, sizeof self->layers, "%s", find(values, n, "layers")->s);
   snprintf(self->tokens, sizeof self->tokens, "%s", find(values, n, "tokens")->s);
-  /* One inclusive range is enough for a control: "all", "3" or "4-11", negative from the end. */
-  int first = 0, last = 0, end = 0, both = 0, all = !strcmp(layers, "all");
-  int found = sscanf(layers, "%d%n-%d%n", &first, &end, &last, &both);
-  if (!all && (found < 1 || layers[found == 2 ? both : end])) {
-    error->code = ABLATE_E_INVALID;
-    snprintf(error->message, error->capacity, "layers: write all, or one of 3, 4-11, -1");
-    return free(self), NULL;
-  }
   for (int t = 0; t < 3; t++)
     for (int s = 1; s < 20 && table[t][s]; s++) {
       if ((strcmp(tower, "all") && strcmp(tower, table[t][0])) || !wanted(sites, table[t][s])) continue;
       self->accesses[self->n++] = (ablate_access){.struct_size = sizeof(ablate_access),
                                                   .access = ABLATE_READ | ABLATE_WRITE,
-                                                  .tower = table[t][0],
-                                                  .site = table[t][s],
-                                                  .layer_first = first,
-                                                  .layer_last = !all         ? (found == 2 ? last : first)
-                                                                : t == VISION ? model->vision_layers - 1
-                                                                              : model->text_layers - 1,
-                                                  .tokens = self->tokens};
+                                                  .tower = table[t][0], .site = table[t][s],
+                                                  .layers = self->layers, .tokens = self->tokens};
     }
   if (self->n) return self;
   error->code = ABLATE_E_INVALID;

@@ -30,16 +30,16 @@ func elements<T>(_ start: UnsafePointer<T>?, _ count: UInt64) -> [T] {
 }
 
 final class LogitLens {
-  struct Question { var field, tower, site: String, first, last: Int32 }
+  struct Question { var field, tower, site: String }
 
   let host: UnsafePointer<ablate_host>
-  var sites = ["projector.out", "text.resid_post"], ranges: [(Int32, Int32)] = []
+  var sites = ["projector.out", "text.resid_post"], layers = "all"
   var tokens: String?, field = "part", reading = ablate_reading()
   var lanes: [UInt32: (labels: [String], questions: [Question])] = [:]
   var lent = Lent()
 
-  /// nil where the layers cannot be read: "all", or inclusive ranges such as "4-11,-1".
-  init?(_ host: UnsafePointer<ablate_host>, lastLayer: Int32, _ values: [ablate_value]) {
+  /// nil where the vocabulary cannot be read: "known", "all", or ids such as "0-31999".
+  init?(_ host: UnsafePointer<ablate_host>, known: Int32, _ values: [ablate_value]) {
     self.host = host
     reading.struct_size = UInt32(MemoryLayout<ablate_reading>.size)
     reading.op = ABLATE_READ_LENS
@@ -47,23 +47,29 @@ final class LogitLens {
       let text = value.s.map { String(cString: $0) } ?? ""
       switch String(cString: value.id) {
       case "sites" where value.n > 0: sites = (0..<Int(value.n)).map { String(cString: value.sv[$0]!) }
-      case "layers":
-        for part in text == "all" ? ["0-\(lastLayer)"] : text.split(separator: ",", omittingEmptySubsequences: false) {
-          let dash = part.dropFirst().firstIndex(of: "-") ?? part.endIndex
-          guard let first = Int32(part[..<dash]) else { return nil }
-          guard let last = dash == part.endIndex ? first : Int32(part[dash...].dropFirst()) else { return nil }
-          ranges.append((first, last))
-        }
+      case "layers": layers = text
       case "tokens": tokens = text
       case "labels": field = text
-      case "normed": reading.normed = UInt32(value.i)
+      case "norm": reading.normed = text == "final" ? 1 : 0
+      case "vocabulary" where text == "all": break  // a count of 0 is all of them
+      case "vocabulary" where text == "known": reading.vocabulary_count = Int64(known)
+      case "vocabulary":
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
+        guard ends.count == 2, let first = ends[0], let last = ends[1], first <= last else { return nil }
+        (reading.vocabulary_first, reading.vocabulary_count) = (first, last - first + 1)
+      case "forms": for i in 0..<Int(value.n) { reading.forms |= Self.forms[String(cString: value.sv[i]!)]! }
+      case "pieces": reading.pieces = UInt32(Self.pieces.firstIndex(of: text)!)
       case "ties": reading.ties = text == "best" ? ABLATE_TIES_BEST : ABLATE_TIES_MEAN
-      case "vocabulary_first": reading.vocabulary_first = value.i
-      case "vocabulary_count": reading.vocabulary_count = value.i
       default: break
       }
     }
   }
+
+  static let forms = [
+    "spaced": ABLATE_FORM_SPACED, "bare": ABLATE_FORM_BARE, "capital": ABLATE_FORM_CAPITAL,
+    "plural": ABLATE_FORM_PLURAL,
+  ]
+  static let pieces = ["exclude", "first", "min", "mean"]  // ABLATE_PIECES_* in their order
 
   func labels(_ item: ablate_item) -> [String] {
     elements(item.labels, item.n_labels).map { String(cString: $0.field) }
@@ -75,11 +81,9 @@ final class LogitLens {
       fields.append(name)
     }
     return fields.flatMap { field in
-      sites.flatMap { site in
+      sites.map { site in
         let parts = site.split(separator: ".").map(String.init)
-        return (parts[0] == "text" ? ranges : [(-1, -1)]).map {
-          Question(field: field, tower: parts[0], site: parts[1], first: $0.0, last: $0.1)
-        }
+        return Question(field: field, tower: parts[0], site: parts[1])
       }
     }
   }
@@ -89,7 +93,7 @@ final class LogitLens {
     return questions(item).map { question in
       var asked = reading
       (asked.tower, asked.site) = (lent.text(question.tower), lent.text(question.site))
-      (asked.layer_first, asked.layer_last) = (question.first, question.last)
+      asked.layers = lent.text(layers)
       let rows = tokens.flatMap { $0 == "mask:" + field ? nil : $0 } ?? "mask:" + question.field
       (asked.tokens, asked.labels) = (lent.text(rows), lent.text(question.field))
       return asked
@@ -128,32 +132,29 @@ func lens(_ me: UnsafeMutableRawPointer?) -> LogitLens { Unmanaged.fromOpaque(me
 
 nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
   let memory = Unmanaged.passRetained(Lent()).takeUnretainedValue()  // static data: never freed
-  func param(_ id: String, _ type: UInt32, _ text: String? = nil, choices: [String] = [], on: Bool = false)
-    -> ablate_param
-  {
+  func param(_ id: String, _ type: UInt32, _ text: String? = nil, choices: [String] = []) -> ablate_param {
     var param = ablate_param()
     (param.struct_size, param.type, param.id) = (UInt32(MemoryLayout<ablate_param>.size), type, memory.text(id))
-    (param.def_str, param.def_int, param.n_choices) = (text.map { memory.text($0) }, on ? 1 : 0, UInt64(choices.count))
+    (param.def_str, param.n_choices) = (text.map { memory.text($0) }, UInt64(choices.count))
     param.choices = choices.isEmpty ? nil : UnsafePointer(memory.array(choices.map { Optional(memory.text($0)) }))
     return param
   }
-  var vocabulary = [param("vocabulary_first", ABLATE_T_I64), param("vocabulary_count", ABLATE_T_I64)]
-  for i in vocabulary.indices { vocabulary[i].max = 10_000_000 }
   let sites = ["projector.out", "text.resid_pre", "text.resid_mid", "text.resid_post"]
-  let params =
-    [
-      param("sites", ABLATE_T_STRV, choices: sites), param("layers", ABLATE_T_SELECTOR, "all"),
-      param("tokens", ABLATE_T_SELECTOR), param("labels", ABLATE_T_STR, "part"),
-      param("normed", ABLATE_T_BOOL, on: true),
-      param("ties", ABLATE_T_STR, "mean", choices: ["mean", "best"]),
-    ] + vocabulary
+  let params = [
+    param("sites", ABLATE_T_STRV, choices: sites), param("layers", ABLATE_T_SELECTOR, "all"),
+    param("tokens", ABLATE_T_SELECTOR), param("labels", ABLATE_T_STR, "part"),
+    param("norm", ABLATE_T_STR, "final", choices: ["final", "none"]), param("vocabulary", ABLATE_T_STR, "known"),
+    param("forms", ABLATE_T_STRV, choices: ["spaced", "bare", "capital", "plural"]),
+    param("pieces", ABLATE_T_STR, "exclude", choices: LogitLens.pieces),
+    param("ties", ABLATE_T_STR, "mean", choices: ["mean", "best"]),
+  ]
   var plugin = ablate_plugin()
   (plugin.struct_size, plugin.kind) = (UInt32(MemoryLayout<ablate_plugin>.size), ABLATE_PROBE)
-  (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("1.0.0"), 2)
+  (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("2.0.0"), 2)
   (plugin.params, plugin.n_params) = (UnsafePointer(memory.array(params)), UInt64(params.count))
   plugin.create = { host, model, values, n, error in
-    guard let made = LogitLens(host!, lastLayer: model!.pointee.text_layers - 1, elements(values, n)) else {
-      strncpy(error!.pointee.message, "layers: write all, or ranges such as 4-11,-1", Int(error!.pointee.capacity))
+    guard let made = LogitLens(host!, known: model!.pointee.known_vocabulary, elements(values, n)) else {
+      strncpy(error!.pointee.message, "vocabulary: write known, all, or ids such as 0-31999", Int(error!.pointee.capacity))
       error!.pointee.code = ABLATE_E_INVALID
       return nil
     }

@@ -14,33 +14,17 @@ static const ablate_param params[] = {
     PARAM(.id = "tokens", .type = ABLATE_T_SELECTOR, .def_str = "all"),
 };
 
-enum { MAX_RANGES = 32, MAX_HEADS = 512 };
+enum { MAX_HEADS = 512, TEXT = 4096 };
 typedef struct zero_heads {
-  ablate_access accesses[MAX_RANGES]; /* one for each range of layers */
-  uint64_t n;
+  ablate_access access;
   int32_t heads[MAX_HEADS];
-  char tokens[4096]; /* the host's string dies when create returns */
+  char layers[TEXT], tokens[TEXT]; /* the host's strings die when create returns */
 } zero_heads;
 
 static const ablate_value *find(const ablate_value *values, uint64_t n, const char *id) {
   for (; n; n--, values = (const ablate_value *)((const char *)values + values->struct_size))
     if (!strcmp(values->id, id)) return values;
   return NULL; /* not given, and without a default */
-}
-
-/* "all" (0 to `last`) or "4-11,-1": inclusive ranges, negative from the end. How many; 0 = bad text. */
-static uint64_t parse_layers(const char *text, int32_t last, int32_t ranges[][2]) {
-  if (!strcmp(text, "all")) return ranges[0][0] = 0, ranges[0][1] = last, 1;
-  for (uint64_t n = 0; n < MAX_RANGES; text++) {
-    char *end;
-    ranges[n][0] = ranges[n][1] = (int32_t)strtol(text, &end, 10);
-    if (end != text && *end == '-') ranges[n][1] = (int32_t)strtol(text = end + 1, &end, 10);
-    if (end == text) return 0;
-    n++;
-    if (*end == 0) return n;
-    if (*(text = end) != ',') return 0;
-  }
-  return 0;
 }
 
 static void *fail(zero_heads *self, ablate_error *error, const char *why) {
@@ -56,21 +40,18 @@ static void *create(const ablate_host *host, const ablate_model *model, const ab
   const ablate_value *heads = find(values, n, "heads");
   if (heads->n == 0 || heads->n > MAX_HEADS) return fail(self, error, "heads: name 1 to 512 of them");
   for (uint64_t i = 0; i < heads->n; i++) self->heads[i] = (int32_t)heads->iv[i];
-  int32_t ranges[MAX_RANGES][2], text = !strcmp(find(values, n, "tower")->s, "text");
-  self->n = parse_layers(find(values, n, "layers")->s, (text ? model->text_layers : model->vision_layers) - 1, ranges);
-  if (self->n == 0) return fail(self, error, "layers: write all, or ranges such as 4-11,-1");
-  snprintf(self->tokens, sizeof self->tokens, "%s", find(values, n, "tokens")->s);
-  for (uint64_t i = 0; i < self->n; i++)
-    self->accesses[i] = (ablate_access){.struct_size = sizeof(ablate_access), .access = ABLATE_WRITE,
-                                        .tower = text ? "text" : "vision", .site = "z",
-                                        .layer_first = ranges[i][0], .layer_last = ranges[i][1],
-                                        .heads = self->heads, .n_heads = heads->n, .tokens = self->tokens};
+  snprintf(self->layers, TEXT, "%s", find(values, n, "layers")->s);
+  snprintf(self->tokens, TEXT, "%s", find(values, n, "tokens")->s);
+  self->access = (ablate_access){.struct_size = sizeof(ablate_access), .access = ABLATE_WRITE, .site = "z",
+                                 .tower = strcmp(find(values, n, "tower")->s, "text") ? "vision" : "text",
+                                 .layers = self->layers, .heads = self->heads, .n_heads = heads->n,
+                                 .tokens = self->tokens};
   return self;
 }
 
 static ablate_status plan(void *self, const ablate_item *item, ablate_plan *out, ablate_error *error) {
-  out->accesses = ((zero_heads *)self)->accesses;
-  out->n_accesses = ((zero_heads *)self)->n;
+  out->accesses = &((zero_heads *)self)->access;
+  out->n_accesses = 1;
   return ABLATE_OK;
 }
 

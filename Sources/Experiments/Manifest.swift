@@ -40,6 +40,8 @@ package struct ModelReference: Sendable, Equatable {
 package struct ConditionDefinition: Sendable, Equatable {
   package var name: String
   package var steps: [ConditionStep]
+  /// The entry that a sweep made it from; nil: it is written out.
+  package var sweep: SweepPoint?
 }
 
 package enum ConditionStep: Sendable, Equatable {

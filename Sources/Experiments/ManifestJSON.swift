@@ -8,7 +8,7 @@ extension Manifest {
     var fields: [(String, JSON)] = [
       ("ablate", .int(Manifest.schemaVersion)), ("name", .string(name)), ("seed", .int(seed)),
       ("models", .strings(models.map(\.spelling))), ("dataset", dataset.json), ("mask_rule", maskRule.json),
-      ("conditions", .object(conditions.map { ($0.name, .array($0.steps.map(\.json))) })),
+      ("conditions", .object(conditions.map { ($0.name, $0.json) })),
       ("probes", .object(probes.map { ($0.name, $0.use.json) })),
       ("readings", .strings(readings.map(\.rawValue))),
       ("generate", .object([("max_new_tokens", .int(maxNewTokens))])),
@@ -61,6 +61,16 @@ extension MaskRule {
     case .any: .string("any")
     case .centre: .string("centre")
     }
+  }
+}
+
+extension ConditionDefinition {
+  /// A condition of a sweep says which value it has of which entry; it loads to the same again.
+  var json: JSON {
+    let steps = JSON.array(steps.map(\.json))
+    guard let sweep else { return steps }
+    let values = sweep.values.map { ($0.name, JSON.array([$0.value.json])) }
+    return .object([("sweep", .object(values)), ("of", .string(sweep.template)), ("steps", steps)])
   }
 }
 

@@ -104,9 +104,20 @@ extension Manifest {
   private static func conditions(_ node: ManifestNode) throws -> [ConditionDefinition] {
     let children = try node.namedChildren()
     guard !children.isEmpty else { throw node.refuse("no condition is named", remedy: "'clean: []' is the simplest") }
-    return try children.map { name, child in
-      ConditionDefinition(name: name, steps: try child.value.list().map(step))
+    var conditions: [ConditionDefinition] = []
+    for (name, child) in children {
+      let made =
+        child.value.isMapping
+        ? try Sweep(named: name, child.value).conditions(step)
+        : [ConditionDefinition(name: name, steps: try child.value.list().map(step))]
+      for condition in made {
+        guard !conditions.contains(where: { $0.name == condition.name }) else {
+          throw child.value.refuse("two conditions are called '\(condition.name)'", remedy: "rename one of them")
+        }
+        conditions.append(condition)
+      }
     }
+    return conditions
   }
 
   private static func step(_ node: ManifestNode) throws -> ConditionStep {

@@ -77,11 +77,10 @@ package struct PlanDescription: Sendable {
       "probes      " + manifest.probes.map { "\($0.name) = \($0.use.words)" }.joined(separator: ", "),
       "readings    " + manifest.readings.map(\.rawValue).joined(separator: ", "), "conditions",
     ]
-    let width = manifest.conditions.map(\.name.count).max() ?? 0
-    for condition in manifest.conditions {
-      let steps =
-        condition.steps.isEmpty ? "nothing is changed" : condition.steps.map(\.words).joined(separator: ", then ")
-      lines.append("  " + condition.name.padding(toLength: width, withPad: " ", startingAt: 0) + "  " + steps)
+    let width = manifest.groups.map(\.name.count).max() ?? 0
+    for group in manifest.groups {
+      let name = group.name.padding(toLength: width, withPad: " ", startingAt: 0)
+      lines.append("  \(name)  " + group.conditions.words)
     }
     lines += costLines(width)
     return lines.joined(separator: "\n") + "\n"
@@ -92,16 +91,43 @@ package struct PlanDescription: Sendable {
     var lines = ["cost"]
     for model in plan.manifest.models {
       lines.append("  \(model.name)")
-      for condition in plan.manifest.conditions {
-        guard let cost = cost(model.name, condition.name) else { continue }
-        let name = condition.name.padding(toLength: width, withPad: " ", startingAt: 0)
-        let giga = String(format: "%.2f", Double(cost.multiplyAdds) / 1e9)
-        lines.append("    \(name)  \(cost.visits) visits, \(giga) G multiply-adds")
+      for group in plan.manifest.groups {
+        let costs = group.conditions.compactMap { cost(model.name, $0.name) }
+        guard !costs.isEmpty else { continue }
+        let name = group.name.padding(toLength: width, withPad: " ", startingAt: 0)
+        let giga = String(format: "%.2f", Double(costs.reduce(0) { $0 + $1.multiplyAdds }) / 1e9)
+        lines.append("    \(name)  \(costs.reduce(0) { $0 + $1.visits }) visits, \(giga) G multiply-adds")
       }
     }
     let time = seconds.map { "about \(Progress.duration($0.rounded(.up))) on this machine" }
     lines.append("time        " + (time ?? "not tried, the examples are too big for it; `ablate bench` times a pass"))
     return lines
+  }
+}
+
+extension Manifest {
+  /// The conditions as they are shown: those of one sweep together, under the name of its entry.
+  fileprivate var groups: [(name: String, conditions: [ConditionDefinition])] {
+    conditions.reduce(into: []) { groups, condition in
+      let template = condition.sweep?.template
+      if let template, groups.last?.conditions.last?.sweep?.template == template {
+        groups[groups.count - 1].conditions.append(condition)
+      } else {
+        groups.append((template ?? condition.name, [condition]))
+      }
+    }
+  }
+}
+
+extension [ConditionDefinition] {
+  /// What is done: of a sweep the number of conditions, the first and the last.
+  fileprivate var words: String {
+    func words(_ condition: ConditionDefinition) -> String {
+      condition.steps.isEmpty ? "nothing is changed" : condition.steps.map(\.words).joined(separator: ", then ")
+    }
+    guard let first, let last else { return "" }
+    if count == 1 { return words(first) }
+    return "\(count) conditions, from \(first.name): \(words(first)), to \(last.name): \(words(last))"
   }
 }
 

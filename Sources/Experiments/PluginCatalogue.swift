@@ -14,9 +14,7 @@ struct PluginCatalogue {
     switch step {
     case .plugin(let use): try spec(of: use)
     case .edit(let edit):
-      .edit(
-        ManifestEdit(
-          name: edit.operation.rawValue, request: edit.request, layers: edit.layers, place: edit.place))
+      .edit(ManifestEdit(name: edit.operation.rawValue, request: edit.request, place: edit.place))
     }
   }
 
@@ -95,7 +93,7 @@ extension EditDefinition {
       case .zero: .zero
       }
     return EditRequest(
-      operation: operation, tower: tower.rawValue, site: site, layers: LayerRequest(first: 0, last: -1), heads: heads,
+      operation: operation, tower: tower.rawValue, site: site, layers: .selector(layers), heads: heads,
       queries: .selector(operation.isEdge ? queries : tokens), keys: .selector(keys), value: value,
       vector: vector.isEmpty ? nil : TensorValue(shape: [vector.count], values: vector.map(Float.init)),
       keepSelf: keepSelf, onEmpty: onEmpty)

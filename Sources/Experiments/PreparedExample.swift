@@ -27,8 +27,7 @@ struct PreparedExample {
     for part in example.parts {
       let name = "part/" + part.name.replacing(" ", with: "_")  // a selector's word has no spaces
       masks[name] = try PreparedExample.patches(part, geometry, model: model, rule: rule)
-      labels.append(
-        ItemFacts.Label(field: name, text: part.label, ids: try model.ids(word: part.label).map(Int32.init)))
+      labels.append(try model.label(name, part.label))
     }
     let box = geometry.sourceBox(ofInput: PixelBox(left: 0, top: 0, right: Float(size), bottom: Float(size)))
     item = Item(
@@ -70,5 +69,18 @@ struct PreparedExample {
       let (y, x) = (patch / vision.grid * vision.patchSize, patch % vision.grid * vision.patchSize)
       return pixels[(y + vision.patchSize / 2) * size + x + vision.patchSize / 2]
     }
+  }
+}
+
+extension VisionLanguageModel {
+  /// A word to look for, with its ids and those of the forms that the vocabulary has.
+  func label(_ field: String, _ word: String) throws(ModelError) -> ItemFacts.Label {
+    let forms: [(ReadingRequest.Form, WordForm)] = [(.bare, .bare), (.capital, .capital), (.plural, .plural)]
+    var label = ItemFacts.Label(field: field, text: word, ids: try ids(word: word).map(Int32.init))
+    for (name, form) in forms {
+      let ids = try ids(word: word, form: form)
+      if !ids.isEmpty { label.forms[name] = ids.map(Int32.init) }
+    }
+    return label
   }
 }

@@ -9,6 +9,10 @@ package struct LensAnswer: Sendable, Equatable {
   package let logit: Double
   /// Log-probability over the vocabulary range.
   package let logProbability: Double
+
+  package init(rank: Double, logit: Double, logProbability: Double) {
+    (self.rank, self.logit, self.logProbability) = (rank, logit, logProbability)
+  }
 }
 
 package struct LensOptions: Sendable, Equatable {

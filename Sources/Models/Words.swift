@@ -12,6 +12,24 @@ extension VisionLanguageModel {
     return tokenizer.decode(ids).trimmingCharacters(in: .whitespaces) == word ? ids : []
   }
 
+  /// How a word may stand in a text beside its plain form behind a space.
+  package enum WordForm: Sendable, CaseIterable {
+    /// The piece without a mark of a space before it: `tail` beside `▁tail`.
+    case bare
+    case capital
+    /// By the regular rule of English: `tails`, `torches`, `bodies`.
+    case plural
+  }
+
+  /// The ids of another form of a word; none where the vocabulary cannot spell it (bare: in one piece).
+  package func ids(word: String, form: WordForm) throws(ModelError) -> [Int] {
+    switch form {
+    case .bare: return tokenizer.id(ofPiece: Array(word.utf8)).map { [$0] } ?? []
+    case .capital: return try ids(word: word.prefix(1).uppercased() + word.dropFirst())
+    case .plural: return try ids(word: word.regularPlural)
+    }
+  }
+
   /// The ids that follow the prompt when the answer is written behind it.
   package func ids(answer: String, after prompt: String) throws(ModelError) -> [Int] {
     let separator = prompt.last?.isWhitespace ?? false ? "" : " "
@@ -25,5 +43,13 @@ extension VisionLanguageModel {
 
   private func encode(_ text: String, special: Bool) throws(ModelError) -> [Int] {
     do { return try tokenizer.encode(text, addSpecialTokens: special) } catch { throw .checkpoint(error) }
+  }
+}
+
+extension String {
+  fileprivate var regularPlural: String {
+    if ["s", "x", "z", "ch", "sh"].contains(where: hasSuffix) { return self + "es" }
+    guard hasSuffix("y"), let before = dropLast().last, !"aeiou".contains(before) else { return self + "s" }
+    return dropLast() + "ies"
   }
 }

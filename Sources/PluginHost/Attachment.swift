@@ -13,14 +13,12 @@ package struct ManifestEdit: Sendable {
   /// The operation as the manifest spells it.
   package var name: String
   package var request: EditRequest
-  package var layers: String
   /// `file:line:column`, for errors.
   package var place: String
 
-  package init(name: String, request: EditRequest, layers: String, place: String) {
+  package init(name: String, request: EditRequest, place: String) {
     self.name = name
     self.request = request
-    self.layers = layers
     self.place = place
   }
 }
@@ -102,7 +100,6 @@ final class Attachment {
 /// What a plain function is applied to: the parameters `tower`, `site`, `layers` and `tokens`.
 struct PlainTarget {
   let plan: PlanRequest
-  let layers: String
 
   init(_ parameters: [BoundParameter], access: Access) {
     func text(_ id: String, _ fallback: String) -> String {
@@ -115,10 +112,9 @@ struct PlainTarget {
     request.accesses = [
       AccessRequest(
         access: access, tower: text("tower", "text"), site: text("site", "resid_post"),
-        layers: LayerRequest(first: 0, last: -1), heads: nil, tokens: .selector(text("tokens", "all")))
+        layers: .selector(text("layers", "all")), heads: nil, tokens: .selector(text("tokens", "all")))
     ]
     plan = request
-    layers = text("layers", "all")
   }
 }
 

@@ -78,8 +78,8 @@ extension LaneEnd {
       (hidden.base + next * width).update(from: capture.tensor.base, count: capture.tensor.count)
       next += capture.rows.count
     }
-    let asked = captures.map { labels(of: resolver.readings[$0.reading].request) }
-    let targets = Set(asked.joined().map { Int(item.labels[$0].ids[0]) }).sorted()
+    let asked = captures.map { spellings(of: resolver.readings[$0.reading].request) }
+    let targets = Set(asked.joined().flatMap { $0.spellings.joined() }).sorted()
     guard !targets.isEmpty else { return [:] }
     let answers = try model.lens(hidden, targets: targets, options)
     let place = Dictionary(uniqueKeysWithValues: targets.enumerated().map { ($1, $0) })
@@ -88,12 +88,12 @@ extension LaneEnd {
     for (capture, labels) in zip(captures, asked) {
       let reading = resolver.readings[capture.reading]
       for row in capture.rows {
-        for label in labels {
-          let target = place[Int(item.labels[label].ids[0])] ?? 0
+        for (label, spellings) in labels {
+          let lens = spellings.compactMap { ids in
+            reading.request.pieces.combine(ids.map { answers[next][place[$0] ?? 0] })
+          }.min { $0.rank < $1.rank }
           result[reading.attachment, default: []].append(
-            Answer(
-              reading: reading.index, layer: capture.point.layer ?? -1, row: row, label: label,
-              lens: answers[next][target]))
+            Answer(reading: reading.index, layer: capture.point.layer ?? -1, row: row, label: label, lens: lens))
         }
         next += 1
       }
@@ -101,11 +101,13 @@ extension LaneEnd {
     return result
   }
 
-  /// Labels of a field, exact or below it, that are one token; a label of several pieces has no rank.
-  private func labels(of reading: ReadingRequest) -> [Int] {
-    item.labels.indices.filter { i in
+  /// Labels of a field, exact or below it, with the spellings that count; without any a label has no rank.
+  private func spellings(of reading: ReadingRequest) -> [(label: Int, spellings: [[Int]])] {
+    item.labels.indices.compactMap { i in
       let label = item.labels[i]
-      return label.ids.count == 1 && (label.field == reading.labels || label.field.hasPrefix(reading.labels + "/"))
+      guard label.field == reading.labels || label.field.hasPrefix(reading.labels + "/") else { return nil }
+      let spellings = label.spellings(reading)
+      return spellings.isEmpty ? nil : (i, spellings)
     }
   }
 
@@ -121,6 +123,30 @@ extension LaneEnd {
       integers("label", \.label), numbers("rank") { $0.lens?.rank }, numbers("logit") { $0.lens?.logit },
       numbers("logprob") { $0.lens?.logProbability }, numbers("mass") { $0.mass },
     ]
+  }
+}
+
+extension ItemFacts.Label {
+  /// The ids of each spelling that a lens reads, in the order of the forms.
+  func spellings(_ reading: ReadingRequest) -> [[Int]] {
+    ReadingRequest.Form.allCases.filter(reading.forms.contains).compactMap { form in
+      let ids = (form == .spaced ? ids : forms[form] ?? []).map(Int.init)
+      return ids.isEmpty || (ids.count > 1 && reading.pieces == .exclude) ? nil : ids
+    }
+  }
+}
+
+extension ReadingRequest.Pieces {
+  /// One answer for a spelling; nil for one without pieces.
+  fileprivate func combine(_ pieces: [LensAnswer]) -> LensAnswer? {
+    func mean(_ value: (LensAnswer) -> Double) -> Double { pieces.reduce(0) { $0 + value($1) } / Double(pieces.count) }
+    switch self {
+    case .exclude, .first: return pieces.first
+    case .min: return pieces.min { $0.rank < $1.rank }
+    case .mean:
+      return pieces.isEmpty
+        ? nil : LensAnswer(rank: mean(\.rank), logit: mean(\.logit), logProbability: mean(\.logProbability))
+    }
   }
 }
 

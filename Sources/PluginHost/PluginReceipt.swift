@@ -66,10 +66,10 @@ extension LaneEnd {
     return writers(after: attachment)
   }
 
-  /// A rank is of one token: labels that the vocabulary cannot say in one are named, not dropped in silence.
+  /// Labels that the vocabulary cannot say as the lens wants them are named, not dropped in silence.
   private func unranked(_ plan: PlanRequest) -> String? {
-    guard plan.readings.contains(where: { $0.operation == .lens }) else { return nil }
-    let words = Set(item.labels.filter { $0.ids.count != 1 }.map(\.text)).sorted()
+    let lenses = plan.readings.filter { $0.operation == .lens }
+    let words = Set(item.labels.filter { label in lenses.contains { label.spellings($0).isEmpty } }.map(\.text)).sorted()
     return words.isEmpty ? nil : "does not rank what is not one token: " + words.joined(separator: ", ")
   }
 

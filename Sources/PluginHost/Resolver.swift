@@ -49,30 +49,24 @@ struct Resolver {
     switch attachment.executor {
     case .edit(let edit):
       footprints[index].asked = true
-      try add(edit.request, layers: LayerSelector(edit.layers), index)
-    case .plain(_, let target):
+      try add(edit.request, index)
+    case .plain:
       footprints[index].asked = true
-      for (number, access) in plan.accesses.enumerated() {
-        try add(access, number, layers: LayerSelector(target.layers), index)
-      }
+      for (number, access) in plan.accesses.enumerated() { try add(access, number, index) }
     case .sdk:
       // A plan made for this item that asks for nothing has found nothing to ask for.
       footprints[index].asked = plan.perItem || !(plan.edits.isEmpty && plan.accesses.isEmpty && plan.readings.isEmpty)
-      for edit in plan.edits { try add(edit, layers: edit.layers.selector, index) }
-      for (number, access) in plan.accesses.enumerated() {
-        try add(access, number, layers: access.layers.selector, index)
-      }
+      for edit in plan.edits { try add(edit, index) }
+      for (number, access) in plan.accesses.enumerated() { try add(access, number, index) }
       for (number, reading) in plan.readings.enumerated() { try add(reading, number, index) }
     }
   }
 
   // MARK: accesses
 
-  private mutating func add(
-    _ access: AccessRequest, _ number: Int, layers: LayerSelector, _ index: Int
-  ) throws(ModelError) {
+  private mutating func add(_ access: AccessRequest, _ number: Int, _ index: Int) throws(ModelError) {
     let writes = access.access.contains(.write)
-    for point in try points(access.tower, access.site, layers) {
+    for point in try points(access.tower, access.site, access.layers) {
       let rows = try rows(access.tokens, point.tower)
       try checkHeads(access.heads, point)
       note(index, point, rows, writes: writes)
@@ -82,9 +76,9 @@ struct Resolver {
 
   // MARK: edits
 
-  private mutating func add(_ edit: EditRequest, layers: LayerSelector, _ index: Int) throws(ModelError) {
-    if edit.operation.isEdge { return try addEdges(edit, layers, index) }
-    for point in try points(edit.tower, edit.site ?? "", layers) {
+  private mutating func add(_ edit: EditRequest, _ index: Int) throws(ModelError) {
+    if edit.operation.isEdge { return try addEdges(edit, index) }
+    for point in try points(edit.tower, edit.site ?? "", edit.layers) {
       let rows = try rows(edit.queries, point.tower)
       try checkHeads(edit.heads, point)
       let vector = try vector(edit, point)
@@ -99,7 +93,7 @@ struct Resolver {
     }
   }
 
-  private mutating func addEdges(_ edit: EditRequest, _ layers: LayerSelector, _ index: Int) throws(ModelError) {
+  private mutating func addEdges(_ edit: EditRequest, _ index: Int) throws(ModelError) {
     let action: EdgeRule.Action =
       switch edit.operation {
       case .edgeKeepOnly: .keepOnly
@@ -113,7 +107,7 @@ struct Resolver {
       case .itself: .attendSelf
       case .zero: .zero
       }
-    for point in try points(edit.tower, Site.attnScores.rawValue, layers) {
+    for point in try points(edit.tower, Site.attnScores.rawValue, edit.layers) {
       let (queries, keys) = (try rows(edit.queries, point.tower), try rows(edit.keys, point.tower))
       if queries.isEmpty || (keys.isEmpty && action != .keepOnly) { continue }
       note(index, point, queries, writes: true)
@@ -146,9 +140,8 @@ struct Resolver {
   // MARK: readings
 
   private mutating func add(_ reading: ReadingRequest, _ number: Int, _ index: Int) throws(ModelError) {
-    let layers = reading.layers.selector
     let isMass = reading.operation == .mass
-    for point in try points(reading.tower, reading.site, layers) {
+    for point in try points(reading.tower, reading.site, reading.layers) {
       guard isMass ? point.site == .pattern : point.isLensSite else {
         throw .hookPoint(
           "\(point)", problem: isMass ? "attention mass is read at 'pattern'" : "the lens cannot read here",
@@ -167,12 +160,12 @@ struct Resolver {
 
   // MARK: what the model has
 
-  private func points(_ tower: String, _ site: String, _ layers: LayerSelector) throws(ModelError) -> [HookPoint] {
+  private func points(_ tower: String, _ site: String, _ layers: LayerRequest) throws(ModelError) -> [HookPoint] {
     let text = "\(tower).\(site)"
     let tower = try model.hooks.tower(tower, in: text)
     let site = try model.hooks.site(site, in: text)
     if Site.outsideLayers(of: tower).contains(site) { return [HookPoint(tower, nil, site)] }
-    return try layers.resolve(model.hooks, tower: tower).map { layer throws(ModelError) in
+    return try layers.selector().resolve(model.hooks, tower: tower).map { layer throws(ModelError) in
       try model.hooks.point(tower, layer, site, in: text)
     }
   }
@@ -231,7 +224,12 @@ struct Resolver {
 }
 
 extension LayerRequest {
-  var selector: LayerSelector { LayerSelector(first: first, last: last) }
+  fileprivate func selector() throws(ModelError) -> LayerSelector {
+    switch self {
+    case .range(let first, let last): LayerSelector(first: first, last: last)
+    case .selector(let text): try LayerSelector(text)
+    }
+  }
 }
 
 extension HookPoint {

@@ -205,6 +205,7 @@ extension VisionLanguageModel {
     (facts.patchRows, facts.patchCols) = (grid.rows, grid.cols)
     (facts.imageSize, facts.featureLayer) = (vision.imageSize, configuration.visionFeatureLayer)
     facts.vocabulary = text.vocabulary
+    facts.knownVocabulary = min(tokenizer.vocabularySize, text.vocabulary)
     return facts
   }
 

@@ -11,14 +11,23 @@ package enum ABI {
   /// Structs of the header, whose first field is `struct_size`.
   static func size<T>(of type: T.Type) -> UInt32 { UInt32(MemoryLayout<T>.size) }
 
+  /// What a struct had in minor 0, for those that have grown since: an older plugin's is as good as one with zeros behind it.
+  private static func sizeInMinorZero<T>(of type: T.Type) -> UInt32 {
+    let added: [ObjectIdentifier: UInt32] = [
+      ObjectIdentifier(ablate_access.self): 8, ObjectIdentifier(ablate_edit.self): 8,
+      ObjectIdentifier(ablate_reading.self): 16,
+    ]
+    return size(of: type) - (added[ObjectIdentifier(type)] ?? 0)
+  }
+
   /// A struct that a plugin wrote must know all fields of minor 0, keep to steps of 8 bytes, and be no nonsense.
   static func accepts<T>(_ structSize: UInt32, as type: T.Type) -> Bool {
-    structSize >= size(of: type) && structSize % 8 == 0 && structSize <= 4096
+    structSize >= sizeInMinorZero(of: type) && structSize % 8 == 0 && structSize <= 4096
   }
 
   /// What is wrong with a `struct_size`, in words.
   static func sizeProblem<T>(_ structSize: UInt32, as type: T.Type) -> String {
-    "struct_size is \(structSize); this host expects \(size(of: type)), or more in steps of 8"
+    "struct_size is \(structSize); this host expects \(sizeInMinorZero(of: type)), or more in steps of 8"
   }
 }
 
@@ -54,22 +63,32 @@ struct ForeignReader {
     return text
   }
 
-  /// Elements of an array of structs that may be longer than this host's, by the writer's `struct_size`.
-  func structs<T>(_ start: UnsafePointer<T>?, _ count: UInt64, _ field: String) throws(Fault) -> [UnsafePointer<T>] {
+  /// Elements of an array of structs, copied by the writer's `struct_size`: what a newer writer has more is not read, what an older one
+  /// lacks is zero. `T` is a struct of the header, for which all zeros are a value.
+  func structs<T>(_ start: UnsafePointer<T>?, _ count: UInt64, _ field: String) throws(Fault) -> [T] {
     guard count > 0 else { return [] }
     guard let start else { throw fault(field, "is NULL, but its count is \(count)") }
     guard count <= Self.countCap else { throw fault(field, "its count is \(count); at most \(Self.countCap) are read") }
     let raw = UnsafeRawPointer(start)
     let stride = raw.load(as: UInt32.self)
-    var elements: [UnsafePointer<T>] = []
+    var elements: [T] = []
     for i in 0..<Int(count) {
       let element = raw + i * Int(stride)
       let size = element.load(as: UInt32.self)
       guard ABI.accepts(size, as: T.self) else { throw fault("\(field)[\(i)]", ABI.sizeProblem(size, as: T.self)) }
       guard size == stride else { throw fault("\(field)[\(i)]", "struct_size is \(size), that of the first \(stride)") }
-      elements.append(element.assumingMemoryBound(to: T.self))
+      elements.append(zeroExtended(element, Int(size)))
     }
     return elements
+  }
+
+  private func zeroExtended<T>(_ source: UnsafeRawPointer, _ size: Int) -> T {
+    withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { copy in
+      let bytes = UnsafeMutableRawBufferPointer(copy)
+      bytes.initializeMemory(as: UInt8.self, repeating: 0)
+      bytes.copyMemory(from: UnsafeRawBufferPointer(start: source, count: min(size, bytes.count)))
+      return copy[0]
+    }
   }
 
   /// A list of integers; nil for a NULL pointer, which stands for "no list".

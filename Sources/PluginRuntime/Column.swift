@@ -42,7 +42,7 @@ extension ForeignReader {
     guard count <= 64 else { throw reader.fault("n_columns", "is \(count); at most 64") }
     var columns: [Column] = []
     for (i, column) in try reader.structs(start, count, "columns").enumerated() {
-      let copy = try ForeignReader(at: "columns[\(i)]").column(column.pointee, rows: Int(rows))
+      let copy = try ForeignReader(at: "columns[\(i)]").column(column, rows: Int(rows))
       guard !columns.contains(where: { $0.name == copy.name }) else {
         throw reader.fault("columns[\(i)].name", "'\(copy.name)' is used twice")
       }

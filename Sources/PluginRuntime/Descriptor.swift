@@ -103,7 +103,7 @@ enum Descriptor {
     let params = try reader.structs(plugin.params, plugin.n_params, "params")
     try agree("the number of params", "\(params.count)", "\(manifest.params.count)")
     for (i, (param, spec)) in zip(params, manifest.params).enumerated() {
-      let declared = try readParameter(param.pointee, ForeignReader(at: "params[\(i)]"))
+      let declared = try readParameter(param, ForeignReader(at: "params[\(i)]"))
       try agree("params[\(i)].id", declared.id, spec.id)
       try agree("\(spec.id).type", declared.type.name, spec.type.name)
       try agree("\(spec.id).required", "\(declared.required)", "\(spec.required)")

@@ -21,6 +21,8 @@ package struct ModelFacts: Sendable, Equatable {
   package var imageSize = 0
   package var featureLayer = 0
   package var vocabulary = 0
+  /// The first ids, those that the tokenizer has pieces for.
+  package var knownVocabulary = 0
 
   package init() {}
 
@@ -45,6 +47,7 @@ package struct ModelFacts: Sendable, Equatable {
     model.image_size = Int32(imageSize)
     model.feature_layer = Int32(featureLayer)
     model.vocabulary = Int32(vocabulary)
+    model.known_vocabulary = Int32(knownVocabulary)
     return model
   }
 }
@@ -76,11 +79,11 @@ package struct ItemFacts: Sendable, Equatable {
     package var field: String
     package var text: String
     package var ids: [Int32]
+    /// Other spellings, where the vocabulary has them; `ids` is the spaced one.
+    package var forms: [ReadingRequest.Form: [Int32]]
 
-    package init(field: String, text: String, ids: [Int32]) {
-      self.field = field
-      self.text = text
-      self.ids = ids
+    package init(field: String, text: String, ids: [Int32], forms: [ReadingRequest.Form: [Int32]] = [:]) {
+      (self.field, self.text, self.ids, self.forms) = (field, text, ids, forms)
     }
   }
 

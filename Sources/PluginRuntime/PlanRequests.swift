@@ -6,15 +6,12 @@ package enum TokenRequest: Sendable, Equatable {
   case rows([Int])
 }
 
-/// Layers first...last, inclusive; negative from the end. Not yet held against a model.
-package struct LayerRequest: Sendable, Equatable {
-  package var first: Int
-  package var last: Int
-
-  package init(first: Int, last: Int) {
-    self.first = first
-    self.last = last
-  }
+/// Layers of a tower, not yet held against a model.
+package enum LayerRequest: Sendable, Equatable {
+  /// first...last, inclusive; negative from the end.
+  case range(Int, Int)
+  /// Text of the published grammar.
+  case selector(String)
 }
 
 /// Rows that on_event wants to see or change: an `ablate_access`, copied.
@@ -84,6 +81,10 @@ package struct ReadingRequest: Sendable, Equatable {
   package enum Operation: UInt32, Sendable { case lens = 1, mass, capture }
   /// The raw values are ABLATE_TIES_*.
   package enum Ties: UInt32, Sendable { case mean, best }
+  /// How a label may be spelled. The raw values are ABLATE_FORM_*.
+  package enum Form: UInt32, CaseIterable, Sendable { case spaced = 1, bare = 2, capital = 4, plural = 8 }
+  /// What stands for a spelling of several pieces. The raw values are ABLATE_PIECES_*.
+  package enum Pieces: UInt32, Sendable { case exclude, first, min, mean }
 
   package var operation: Operation
   package var tower: String
@@ -96,6 +97,9 @@ package struct ReadingRequest: Sendable, Equatable {
   package var ties: Ties
   /// The rank is counted among these ids; nil: the whole vocabulary.
   package var vocabulary: Range<Int>?
+  /// The best of these counts.
+  package var forms: Set<Form>
+  package var pieces: Pieces
 }
 
 /// A plugin's plan for an item, or for all of them.
@@ -115,13 +119,13 @@ extension ForeignReader {
     var request = PlanRequest()
     request.perItem = plan.flags & ABLATE_PLAN_PER_ITEM != 0
     for (i, access) in try reader.structs(plan.accesses, plan.n_accesses, "accesses").enumerated() {
-      request.accesses.append(try ForeignReader(at: "accesses[\(i)]").access(access.pointee))
+      request.accesses.append(try ForeignReader(at: "accesses[\(i)]").access(access))
     }
     for (i, edit) in try reader.structs(plan.edits, plan.n_edits, "edits").enumerated() {
-      request.edits.append(try ForeignReader(at: "edits[\(i)]").edit(edit.pointee))
+      request.edits.append(try ForeignReader(at: "edits[\(i)]").edit(edit))
     }
     for (i, reading) in try reader.structs(plan.readings, plan.n_readings, "readings").enumerated() {
-      request.readings.append(try ForeignReader(at: "readings[\(i)]").reading(reading.pointee))
+      request.readings.append(try ForeignReader(at: "readings[\(i)]").reading(reading))
     }
     return request
   }
@@ -134,7 +138,7 @@ extension ForeignReader {
     try requireZero(access.flags, "flags")
     return AccessRequest(
       access: bits, tower: try string(access.tower, "tower"), site: try string(access.site, "site"),
-      layers: LayerRequest(first: Int(access.layer_first), last: Int(access.layer_last)),
+      layers: try layers(access.layers, access.layer_first, access.layer_last),
       heads: try integers(access.heads, access.n_heads, "heads"),
       tokens: try tokens(access.tokens, access.token_index, access.n_token_index, "tokens"))
   }
@@ -154,7 +158,7 @@ extension ForeignReader {
     }
     return EditRequest(
       operation: operation, tower: try string(edit.tower, "tower"), site: site,
-      layers: LayerRequest(first: Int(edit.layer_first), last: Int(edit.layer_last)),
+      layers: try layers(edit.layers, edit.layer_first, edit.layer_last),
       heads: try integers(edit.heads, edit.n_heads, "heads"),
       queries: try tokens(edit.queries, edit.query_index, edit.n_query_index, "queries"),
       keys: try tokens(edit.keys, edit.key_index, edit.n_key_index, "keys"), value: edit.value,
@@ -169,6 +173,10 @@ extension ForeignReader {
       throw fault("op", "is \(reading.op), which minor \(ABI.minor) does not know")
     }
     guard let ties = ReadingRequest.Ties(rawValue: reading.ties) else { throw fault("ties", "is \(reading.ties)") }
+    guard let pieces = ReadingRequest.Pieces(rawValue: reading.pieces) else {
+      throw fault("pieces", "is \(reading.pieces), not 0 to 3")
+    }
+    guard reading.forms < 16 else { throw fault("forms", "has bits that minor \(ABI.minor) does not know") }
     guard reading.normed <= 1 else { throw fault("normed", "is \(reading.normed), not 0 or 1") }
     let (first, count) = (reading.vocabulary_first, reading.vocabulary_count)
     guard (0...Int64(Int32.max)).contains(first), (0...Int64(Int32.max)).contains(count) else {
@@ -176,15 +184,23 @@ extension ForeignReader {
     }
     return ReadingRequest(
       operation: operation, tower: try string(reading.tower, "tower"), site: try string(reading.site, "site"),
-      layers: LayerRequest(first: Int(reading.layer_first), last: Int(reading.layer_last)),
+      layers: try layers(reading.layers, reading.layer_first, reading.layer_last),
       tokens: try optionalString(reading.tokens, "tokens") ?? "all",
       keys: try optionalString(reading.keys, "keys") ?? "all",
       labels: try optionalString(reading.labels, "labels") ?? "", normed: reading.normed == 1, ties: ties,
-      vocabulary: count == 0 ? nil : Int(first)..<Int(first + count))
+      vocabulary: count == 0 ? nil : Int(first)..<Int(first + count),
+      forms: reading.forms == 0 ? [.spaced] : Set(ReadingRequest.Form.allCases.filter { reading.forms & $0.rawValue != 0 }),
+      pieces: pieces)
   }
 
   private func requireZero(_ bits: UInt32, _ field: String) throws(Fault) {
     guard bits == 0 else { throw fault(field, "has bits that minor \(ABI.minor) does not know: \(bits)") }
+  }
+
+  private func layers(
+    _ selector: UnsafePointer<CChar>?, _ first: Int32, _ last: Int32
+  ) throws(Fault) -> LayerRequest {
+    try optionalString(selector, "layers").map { .selector($0) } ?? .range(Int(first), Int(last))
   }
 
   private func tokens(

@@ -74,6 +74,45 @@ import Experiments
     #expect(steer.layers == "2" && steer.value == 1 && steer.vector == [1, 0.5] && steer.tokens == "all")
   }
 
+  @Test func `a sweep makes one condition for each value, in their order`() throws {
+    let manifest = try load(
+      minimal.replacingOccurrences(
+        of: "{ clean: [] }",
+        with: """
+
+            clean: []
+            "h<head>_to_<k>":
+              sweep: { head: [0, 3], k: 0-2 }
+              steps: [{ plugin: p, with: { layers: 0-<k>, heads: [<head>], at: <k>, "on": "<k>" } }]
+          """))
+    #expect(
+      manifest.conditions.map(\.name) == [
+        "clean", "h0_to_0", "h0_to_1", "h0_to_2", "h3_to_0", "h3_to_1", "h3_to_2",
+      ])
+    guard case .plugin(let use) = manifest.conditions[6].steps[0] else {
+      Issue.record("not a plugin")
+      return
+    }
+    #expect(use.parameters.map(\.value) == [.string("0-2"), .list([.int(3)]), .int(2), .string("2")])
+    #expect(use.place.hasPrefix("here/x.yaml:9:"))
+    #expect(manifest.conditions[6].sweep?.template == "h<head>_to_<k>")
+    #expect(manifest.conditions[6].sweep?.values.map(\.value) == [.int(3), .int(2)])
+    #expect(try load(manifest.resolved.pretty).conditions == manifest.conditions)
+  }
+
+  @Test(arguments: [
+    ("c_<k>: { sweep: { k: 0-1 }, steps: [] }", "'<k>' must stand in the condition's name and in its steps"),
+    ("c: { sweep: { k: 0-1 }, steps: [{ plugin: p<k> }] }", "'<k>' must stand in the condition's name and in its steps"),
+    ("c_<k>: { sweep: { k: 2-1 }, steps: [{ plugin: p<k> }] }", "'conditions.c_<k>.sweep.k' is no range: '2-1'"),
+    ("c_<k>: { sweep: { k: 0-5000 }, steps: [{ plugin: p<k> }] }", "is no range"),
+    ("c_<k>: { sweep: { k: [1, 1] }, steps: [{ plugin: p<k> }] }", "two conditions are called 'c_1'"),
+    ("c_<k>: { sweep: {}, steps: [] }", "nothing is swept"), ("c_<k>: { sweep: { k: [] }, steps: [] }", "has no values"),
+    ("c_<k>: { steps: [] }", "lacks the key 'sweep'"),
+  ])
+  func `a sweep that makes no sense is refused`(condition: String, why: String) {
+    #expect(refusal(minimal.replacingOccurrences(of: "clean: []", with: "clean: [], \(condition)")).contains(why))
+  }
+
   @Test func `every refusal says file, line and column`() {
     let cases: [(String, String)] = [
       (minimal + "\nreading: [kl]", "here/x.yaml:7:1: unknown key 'reading' (did you mean 'readings'?)"),

@@ -77,6 +77,8 @@ func shippedManifests() throws -> [String] {
       step("{ edit: { op: bias, tower: vision, layers: 3, heads: [0, 1], value: -2 } }"),
       step("{ edit: { op: add, tower: projector, site: out, vector: [1, 2] } }"),
       step("{ edit: { op: scale, tower: text, site: z, layers: \"0:3\", value: 0 } }"),
+      with("clean: []", "c<k>: { sweep: { k: 0-2 }, steps: [{ plugin: x, with: { layers: <k> } }] }"),
+      with("clean: []", "c<k>: { sweep: { k: [a, 1] }, steps: [{ plugin: p<k> }] }"),
     ]
     let bad = [
       "[]", "ablate: 1", with("ablate: 1", "ablate: '1'"), with("name: a", "name: .a"), with("name: a", "name: 3"),
@@ -84,6 +86,7 @@ func shippedManifests() throws -> [String] {
       with("{ path: d }", "{}"), with("{ path: d }", "{ path: d, limit: 1.5 }"),
       with("{ path: d }", "{ path: d, offset: -1 }"), with("{ path: d }", "{ path: d, split: x }"),
       with("{ clean: [] }", "{}"), with("{ clean: [] }", "[]"), with("clean: []", "clean: x"),
+      with("clean: []", "c<k>: { sweep: { k: [] }, steps: [{ plugin: p<k> }] }"), with("clean: []", "c: { steps: [] }"),
       with("[accuracy]", "[]"), with("[accuracy]", "[accuracy, accuracy]"), with("[accuracy]", "accuracy"),
       with("readings: [accuracy]", ""), minimal + "seed: -1", minimal + "seed: 1.5", minimal + "extra: 1",
       minimal + "mask_rule: some", minimal + "mask_rule: { coverage: 0 }", minimal + "mask_rule: { coverage: 1.5 }",

@@ -105,13 +105,31 @@ import Testing
     #expect(try LayerSelector(text).resolve(table(), tower: .text) == want)
   }
 
+  /// The published code: range(max(0, l - k // 2), min(L, l - (-k // 2))).
+  @Test func `a window of layers is the one that knockout studies sweep, clipped at the ends`() throws {
+    let table = try table()
+    func floorHalf(_ k: Int) -> Int { Int((Double(k) / 2).rounded(.down)) }
+    for centre in 0..<3 {
+      for k in 1...9 {
+        let published = Array(max(0, centre - floorHalf(k))..<min(3, centre - floorHalf(-k)))
+        #expect(try LayerSelector("\(centre)~\(k)").resolve(table, tower: .text) == published)
+      }
+    }
+    #expect(try LayerSelector("-1~3").resolve(table, tower: .text) == [1, 2])
+    #expect(try LayerSelector("0~1,-1").resolve(table, tower: .text) == [0, 2])
+    for bad in ["3~1", "-4~9"] {
+      let error = #expect(throws: ModelError.self) { _ = try LayerSelector(bad).resolve(table, tower: .text) }
+      #expect(error?.diagnosis.what == "text has layers 0 to 2")
+    }
+  }
+
   @Test(arguments: ["3", "0-3", "-4", "2-1"]) func `layers that do not exist are refused`(text: String) throws {
     let table = try table()
     let error = #expect(throws: ModelError.self) { _ = try LayerSelector(text).resolve(table, tower: .text) }
     #expect(error?.diagnosis.what == "text has layers 0 to 2")
   }
 
-  @Test(arguments: ["", "x", "1-", "1,", "a-b", "1:2"]) func `text that names no layer is refused`(text: String) {
+  @Test(arguments: ["", "x", "1-", "1,", "a-b", "1:2", "1~", "~3", "1~0", "1~-2", "0-2~3"]) func `text that names no layer is refused`(text: String) {
     #expect(throws: ModelError.self) { _ = try LayerSelector(text) }
   }
 

@@ -28,7 +28,7 @@ import PluginRuntime
   ) throws -> PluginInstance {
     let manifest = try manifest(name)
     var model = ModelFacts()
-    (model.textLayers, model.visionLayers) = (3, 2)
+    (model.textLayers, model.visionLayers, model.knownVocabulary) = (3, 2, 100)
     return try PluginInstance(
       PluginLibrary.open(manifest), parameters: manifest.resolve(given), model: model, services: services)
   }
@@ -46,26 +46,22 @@ import PluginRuntime
     let plan = try Self.instance("identity", [:]).plan(nil)
     #expect(plan.accesses.count == 35 && plan.accesses.allSatisfy { $0.access == [.read, .write] })
     #expect(Set(plan.accesses.map(\.tower)) == ["vision", "projector", "text"])
-    for access in plan.accesses where access.tower != "projector" {
-      #expect(access.layers == LayerRequest(first: 0, last: access.tower == "text" ? 2 : 1))
-    }
-    for (layers, range) in [("1-2", (1, 2)), ("-1", (-1, -1))] {
-      let given: [String: GivenValue] = ["tower": .text("text"), "sites": .text("z+q"), "layers": .text(layers)]
-      let some = try Self.instance("identity", given).plan(nil)
-      #expect(some.accesses.map(\.site).sorted() == ["q", "z"])
-      #expect(some.accesses.allSatisfy { $0.layers == LayerRequest(first: range.0, last: range.1) })
-    }
+    #expect(plan.accesses.allSatisfy { $0.layers == .selector("all") })
+    let given: [String: GivenValue] = ["tower": .text("text"), "sites": .text("z+q"), "layers": .text("1-2")]
+    let some = try Self.instance("identity", given).plan(nil)
+    #expect(some.accesses.map(\.site).sorted() == ["q", "z"])
+    #expect(some.accesses.allSatisfy { $0.layers == .selector("1-2") })
     let none = pluginError { _ = try Self.instance("identity", ["sites": .text("zz")]) }
     #expect(none?.diagnosis.what == "invalid parameter or manifest: no site of that name in tower all")
   }
 
-  @Test func `attention-knockout turns each range and CLS policy into edits`() throws {
+  @Test func `attention-knockout turns each CLS policy into edits`() throws {
     let blind = try Self.instance("attention-knockout", ["layers": .text("4-11,-1"), "heads": .text("0+2")]).plan(nil)
-    #expect(blind.edits.count == 4 && blind.accesses.isEmpty)
-    #expect(blind.edits.map(\.layers.first) == [4, 4, -1, -1] && blind.edits.map(\.layers.last) == [11, 11, -1, -1])
+    #expect(blind.edits.count == 2 && blind.accesses.isEmpty)
+    #expect(blind.edits.allSatisfy { $0.layers == .selector("4-11,-1") })
     #expect(blind.edits.allSatisfy { $0.operation == .edgeDrop && $0.heads == [0, 2] && $0.site == nil })
-    #expect(blind.edits.map(\.queries) == ["patches", "cls", "patches", "cls"].map { .selector($0) })
-    #expect(blind.edits.map(\.keys) == Array(repeating: .selector("patches"), count: 4))
+    #expect(blind.edits.map(\.queries) == ["patches", "cls"].map { .selector($0) })
+    #expect(blind.edits.map(\.keys) == Array(repeating: .selector("patches"), count: 2))
     let isolated = try Self.instance("attention-knockout", ["cls": .text("isolated"), "keep_self": .bool(false)]).plan(
       nil)
     #expect(isolated.edits.map(\.keys) == ["patches", "patches", "cls"].map { .selector($0) })
@@ -79,17 +75,53 @@ import PluginRuntime
     #expect(open.edits.count == 1)
   }
 
-  @Test(arguments: ["", "x", "1-", "1,", "1;2", ",1", "all,1"])
-  func `refuse layers that they cannot read`(layers: String) throws {
-    for (name, more) in [
-      ("attention-knockout", [:]), ("zero-heads", ["heads": .integer(0)]), ("logit-lens", [:]),
-      ("attention-mass", [:]), ("identity", [:]),
-    ] as [(String, [String: GivenValue])] {
-      let error = pluginError {
-        _ = try Self.instance(name, more.merging(["layers": .text(layers)]) { $1 })
-      }
-      #expect(error?.diagnosis.what.contains("layers: write all, or ") == true, "\(name) took '\(layers)'")
-    }
+  private static func picture(_ rows: Int, _ cols: Int) -> ItemFacts {
+    var image = ItemFacts.Segment(.image, first: 2, count: rows * cols)
+    (image.rows, image.cols) = (rows, cols)
+    var item = ItemFacts()
+    item.segments = [.init(.prefix, first: 0, count: 2), image, .init(.question, first: 2 + rows * cols, count: 3)]
+    return item
+  }
+
+  @Test func `attention-knockout cuts what lies outside a window of the patch grid`() throws {
+    let window: [String: GivenValue] = ["block": .text("outside_window"), "radius": .integer(1)]
+    let instance = try Self.instance("attention-knockout", window)
+    #expect(try instance.plan(nil).perItem && instance.plan(nil).edits.isEmpty)
+    let edits = try instance.plan(Self.picture(3, 4)).edits
+    // Patch (0, 0) is row 1 of the vision tower: it keeps (0..1, 0..1). Patch (1, 1) keeps all but column 3.
+    #expect(edits.count == 13 && edits[0].queries == .rows([1]) && edits[0].keys == .rows([3, 4, 7, 8, 9, 10, 11, 12]))
+    #expect(edits[5].queries == .rows([6]) && edits[5].keys == .rows([4, 8, 12]))
+    #expect(edits.last?.queries == .selector("cls") && edits.last?.keys == .selector("patches"))
+    let text = try Self.instance("attention-knockout", window.merging(["tower": .text("text")]) { $1 })
+    let inText = try text.plan(Self.picture(3, 4)).edits
+    #expect(inText.count == 12 && inText[5].queries == .rows([7]) && inText[5].keys == .rows([5, 9, 13]))
+    #expect(try Self.instance("attention-knockout", window).plan(Self.picture(2, 2)).edits.isEmpty)
+  }
+
+  @Test func `attention-knockout cuts each part off from what lies outside it`() throws {
+    let instance = try Self.instance("attention-knockout", ["block": .text("outside_part"), "cls": .text("isolated")])
+    var item = Self.picture(2, 2)
+    item.masks = [
+      .init(name: "other", rows: [2], coverage: [1]), .init(name: "part/leg", rows: [3, 5], coverage: [1, 1]),
+      .init(name: "part/tail", rows: [2], coverage: [1]),
+    ]
+    let edits = try instance.plan(item).edits
+    #expect(edits.map(\.queries).prefix(2) == [.rows([2, 4]), .rows([1])])
+    #expect(edits.map(\.keys).prefix(2) == [.rows([1, 3]), .rows([2, 3, 4])])
+    #expect(edits.map(\.queries).suffix(2) == [.selector("cls"), .selector("patches")])
+    item.masks = []
+    #expect(try instance.plan(item).edits.isEmpty)
+    item.segments.append(item.segments[1])
+    #expect(pluginError { _ = try instance.plan(item) }?.diagnosis.what == "unsupported: needs one image of one patch grid")
+  }
+
+  @Test(arguments: [
+    (["block": .text("outside_window")], "needs a radius"), (["radius": .integer(2)], "the others have none"),
+    (["block": .text("outside_part"), "keys": .text("cls")], "queries and keys go with block edges"),
+  ] as [([String: GivenValue], String)])
+  func `attention-knockout refuses parameters that would do nothing`(given: [String: GivenValue], why: String) {
+    let error = pluginError { _ = try Self.instance("attention-knockout", given) }
+    #expect(error?.diagnosis.what.contains(why) == true)
   }
 
   @Test func `zero-heads zeroes its view and nothing beside it`() throws {
@@ -108,6 +140,7 @@ import PluginRuntime
     let box = RowBox()
     let instance = try Self.instance("attention-mass", ["layers": .text("1")], services: box.services)
     #expect(try instance.plan(nil).accesses.map(\.tokens) == [.selector("last")])
+    #expect(try instance.plan(nil).accesses.map(\.layers) == [.selector("1")])
     var item = ItemFacts()
     item.tokens = [1, 2, 3, 4, 5, 6]
     item.segments = [
@@ -149,16 +182,16 @@ import PluginRuntime
     let named = try Self.instance("logit-lens", ["layers": .text("0-1,-1"), "tokens": .text("mask:part")]).plan(item)
     #expect(named == plan)
     let all = try Self.instance("logit-lens", ["tokens": .text("last"), "sites": .text("text.resid_mid")]).plan(item)
-    #expect(
-      all.readings.map(\.tokens) == ["last", "last"] && all.readings[0].layers == LayerRequest(first: 0, last: 2))
-    #expect(plan.readings.map(\.labels) == ["part/tail", "part/tail", "part/tail", "part/leg", "part/leg", "part/leg"])
+    #expect(all.readings.map(\.tokens) == ["last", "last"] && all.readings[0].layers == .selector("all"))
+    #expect(plan.readings.map(\.labels) == ["part/tail", "part/tail", "part/leg", "part/leg"])
     #expect(plan.readings.map(\.tokens) == plan.readings.map { "mask:" + $0.labels })
-    #expect(plan.readings.map(\.tower) == ["projector", "text", "text", "projector", "text", "text"])
-    #expect(plan.readings.map(\.layers.first) == [-1, 0, -1, -1, 0, -1])
-    #expect(plan.readings.allSatisfy { $0.normed && $0.ties == .mean && $0.vocabulary == nil })
+    #expect(plan.readings.map(\.tower) == ["projector", "text", "projector", "text"])
+    #expect(plan.readings.allSatisfy { $0.layers == .selector("0-1,-1") })
+    #expect(plan.readings.allSatisfy { $0.normed && $0.ties == .mean && $0.vocabulary == 0..<100 })
+    #expect(plan.readings.allSatisfy { $0.forms == [.spaced] && $0.pieces == .exclude })
     try instance.beginLane(7, item)
     let answers = [
-      Column("reading", .integers([0, 4])), Column("layer", .integers([-1, 1])), Column("row", .integers([3, 4])),
+      Column("reading", .integers([0, 3])), Column("layer", .integers([-1, 1])), Column("row", .integers([3, 4])),
       Column("head", .integers([-1, -1])), Column("label", .integers([1, 2])), Column("rank", .numbers([1, 2.5])),
       Column("logit", .numbers([8, 6])), Column("logprob", .numbers([-0.5, -2])),
       Column("mass", .numbers([.nan, .nan])),
@@ -171,6 +204,25 @@ import PluginRuntime
     #expect(columns["layer"] == .integers([-1, 1]) && columns["row"] == .integers([3, 4]))
     #expect(columns["rank"] == .numbers([1, 2.5]) && columns["logprob"] == .numbers([-0.5, -2]))
     #expect(columns.count == 7)
+  }
+
+  @Test func `logit-lens hands every setting on`() throws {
+    var item = ItemFacts()
+    item.labels = [.init(field: "part/tail", text: "tail", ids: [4])]
+    let reading = try Self.instance(
+      "logit-lens",
+      [
+        "norm": .text("none"), "vocabulary": .text("3-31"), "forms": .text("bare+plural"), "pieces": .text("mean"),
+        "ties": .text("best"), "sites": .text("text.resid_mid"),
+      ]
+    ).plan(item).readings
+    #expect(reading.count == 1 && !reading[0].normed && reading[0].ties == .best && reading[0].vocabulary == 3..<32)
+    #expect(reading[0].forms == [.bare, .plural] && reading[0].pieces == .mean && reading[0].site == "resid_mid")
+    #expect(try Self.instance("logit-lens", ["vocabulary": .text("all")]).plan(item).readings[0].vocabulary == nil)
+    for bad in ["", "3", "3-", "-1-3", "5-4", "a-b"] {
+      let error = pluginError { _ = try Self.instance("logit-lens", ["vocabulary": .text(bad)]) }
+      #expect(error?.diagnosis.what.contains("vocabulary: write known, all, or") == true, "took '\(bad)'")
+    }
   }
 
   @Test func `scale multiplies through libffi after its known answer held in a child`() throws {

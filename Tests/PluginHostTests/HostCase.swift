@@ -92,10 +92,10 @@ extension AttachmentSpec {
     keepSelf: Bool = false, onEmpty: EditRequest.OnEmpty = .error
   ) -> AttachmentSpec {
     let request = EditRequest(
-      operation: operation, tower: tower, site: site, layers: LayerRequest(first: 0, last: -1), heads: heads,
+      operation: operation, tower: tower, site: site, layers: .selector(layers), heads: heads,
       queries: .selector(rows), keys: .selector(keys), value: value,
       vector: vector.map { TensorValue(shape: [$0.count], values: $0) }, keepSelf: keepSelf, onEmpty: onEmpty)
-    return .edit(ManifestEdit(name: "\(operation)", request: request, layers: layers, place: "test"))
+    return .edit(ManifestEdit(name: "\(operation)", request: request, place: "test"))
   }
 }
 

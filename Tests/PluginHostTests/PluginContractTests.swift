@@ -42,7 +42,7 @@ import Testing
     ),
     (
       "static ablate_edit d = {sizeof d, 77, \"text\"}; o->edits = &d, o->n_edits = 1;", "edits[0].op",
-      "is 77, which minor 0 does not know"
+      "is 77, which minor 1 does not know"
     ),
     (
       "static ablate_edit d = {sizeof d, 5, \"text\"}; o->edits = &d, o->n_edits = 1;", "edits[0].site",
@@ -119,7 +119,7 @@ import Testing
       """#
     let library = try PluginLibrary.open(shop.manifest(library: "wide.so", params: params))
     let plan = try PluginInstance(library, parameters: [], model: ModelFacts(), services: .silent).plan(nil)
-    #expect(plan.accesses.count == 2 && plan.accesses[0].layers == LayerRequest(first: 0, last: 4))
+    #expect(plan.accesses.count == 2 && plan.accesses[0].layers == .range(0, 4))
     #expect(plan.accesses[0].tokens == .selector("all") && plan.accesses[0].heads == nil)
     #expect(plan.accesses[1].heads == [3, 1] && plan.accesses[1].tokens == .rows([3]))
   }

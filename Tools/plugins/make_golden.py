@@ -119,7 +119,7 @@ def main():
       upstream + [{"at": "text.0.resid_post", "times_clean": 2}, {"at": "text.1.resid_pre", "times_clean": 2},
                   {"at": "logits", "is": "changed"}, {"receipt": {"visits": "all"}}])],
     "logit-lens": [case(
-      "rank, logit and log-probability as computed from transformers' activations", {},
+      "rank, logit and log-probability as computed from transformers' activations", {"vocabulary": "all"},
       [{"at": "logits", "is": "clean"},
        {"table": "logit_lens", "keys": ["site", "layer", "row", "label"], "tolerance": 1e-4,
         "rows": list(lens_rows(clean, weights, layers))}],

@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 #define ABLATE_ABI_MAJOR 0u /* a breaking change renames the entry symbol */
-#define ABLATE_ABI_MINOR 0u /* an appended field, a new flag, a new extension id */
+#define ABLATE_ABI_MINOR 1u /* an appended field, a new flag, a new extension id */
 #define ABLATE_EXPORT __attribute__((visibility("default")))
 
 /* ---- status and error --------------------------------------------------------------------------------------------- */
@@ -123,8 +123,9 @@ typedef struct ablate_value {
 
 /* ---- what a plugin asks for ----------------------------------------------------------------------------------------
  * Towers: "vision", "projector", "text". Sites: the table in docs/hook-points.md. Layers: layer_first..layer_last,
- * inclusive, negative from the end (-1 = last). Heads: NULL = all. Tokens: a selector string or an index list, not both;
- * a NULL string without a list means "all". */
+ * inclusive, negative from the end (-1 = last); or, since minor 1, a layer selector in `layers` ("all", "0-3,-1", "12~9"),
+ * which then stands in their place. Heads: NULL = all. Tokens: a selector string or an index list, not both; a NULL string
+ * without a list means "all". */
 
 /* Rows that on_event wants to see (READ) or change (WRITE). */
 typedef struct ablate_access {
@@ -141,6 +142,7 @@ typedef struct ablate_access {
   uint64_t n_token_index;
   uint32_t flags;
   uint32_t _pad;
+  const char *layers; /* minor 1 */
 } ablate_access;
 
 /* Edits: an ablation said as data, which the host compiles into the pass. At one hook point the ops run in the order of
@@ -181,6 +183,7 @@ typedef struct ablate_edit {
   uint32_t keep_self; /* the edge from a token to itself survives */
   uint32_t on_empty;
   uint32_t _pad;
+  const char *layers; /* minor 1 */
 } ablate_edit;
 
 /* Readings: a probe's question said as data; the host answers it in the pass. */
@@ -190,6 +193,16 @@ typedef struct ablate_edit {
 
 #define ABLATE_TIES_MEAN 0u /* rank = 1 + above + ties / 2 */
 #define ABLATE_TIES_BEST 1u /* rank = 1 + above */
+
+#define ABLATE_FORM_SPACED 1u  /* as inside a text, behind a space: the piece "\u2581tail" or "\u0120tail" */
+#define ABLATE_FORM_BARE 2u    /* the piece "tail", where the vocabulary has it */
+#define ABLATE_FORM_CAPITAL 4u /* "Tail" behind a space */
+#define ABLATE_FORM_PLURAL 8u  /* "tails" behind a space, by the regular rule of English */
+
+#define ABLATE_PIECES_EXCLUDE 0u /* a spelling of several pieces is left out */
+#define ABLATE_PIECES_FIRST 1u   /* its first piece stands for it, */
+#define ABLATE_PIECES_MIN 2u     /* the piece of the best rank, */
+#define ABLATE_PIECES_MEAN 3u    /* or the mean over its pieces, of each number */
 
 typedef struct ablate_reading {
   uint32_t struct_size;
@@ -205,6 +218,9 @@ typedef struct ablate_reading {
   uint32_t ties;
   int64_t vocabulary_first; /* rank among these ids; count 0 = the whole vocabulary */
   int64_t vocabulary_count;
+  const char *layers; /* minor 1 */
+  uint32_t forms;     /* minor 1: how the label may be spelled, ABLATE_FORM_* together; the best one counts. 0 = spaced */
+  uint32_t pieces;    /* minor 1: ABLATE_PIECES_* */
 } ablate_reading;
 
 #define ABLATE_PLAN_PER_ITEM 1u /* ask again for every item */
@@ -242,8 +258,8 @@ typedef struct ablate_model {
   int32_t patch_cols;
   int32_t image_size;
   int32_t feature_layer;
-  int32_t vocabulary;
-  int32_t _pad;
+  int32_t vocabulary;       /* rows of the unembedding; padded ones too */
+  int32_t known_vocabulary; /* minor 1: the first ids, those that the tokenizer has pieces for; 0 in minor 0 */
 } ablate_model;
 
 #define ABLATE_SEGMENT_PREFIX 0u
