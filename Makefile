@@ -1,6 +1,8 @@
 # make demo   installs what is missing, builds, and runs the main job on what the repository ships
 # make test   the same for all tests
 PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libturbojpeg0-dev libwebp-dev
+# Tests on a cluster of this machine, and of a database; without them those tests are skipped and say so.
+TEST_PACKAGES := slurm-wlm munge iproute2 postgresql
 BINARY   := .build/release/ablate
 SOURCES  := Package.swift $(shell find Sources -type f)
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -9,7 +11,7 @@ demo: build plugins
 	$(BINARY) run manifests/quick.yaml --out runs/demo --fresh
 	$(BINARY) report runs/demo
 
-test: deps plugins
+test: deps test-deps plugins
 	swift build -c release --build-tests
 	swift test -c release --skip-build
 
@@ -25,10 +27,17 @@ plugins: deps
 
 # By name, and only what is missing.
 deps:
-	@missing=""; for p in $(PACKAGES); do \
-	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then \
-	  $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; fi
+	@$(call install,$(PACKAGES))
+
+test-deps:
+	@$(call install,$(TEST_PACKAGES)) || echo "tests that need $(TEST_PACKAGES) may be skipped"
+
+define install
+missing=""; for p in $(1); do \
+  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+if [ -n "$$missing" ]; then \
+  $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends $$missing; fi
+endef
 
 format:
 	swift format lint --strict --recursive Package.swift Sources Tests Plugins
@@ -37,4 +46,4 @@ clean:
 	rm -rf .build runs
 	@$(MAKE) --no-print-directory -C Plugins clean
 
-.PHONY: demo test build plugins deps format clean
+.PHONY: demo test build plugins deps test-deps format clean

@@ -63,6 +63,7 @@ let package = Package(
     tests("ExperimentsTests", ["Experiments", "Reports", "TestSupport"], exclude: ["Golden"]),
     tests("StatisticsTests", ["Statistics"]),
     tests("CommandTests", ["Diagnostics"]),
+    tests("ClusterTests", ["Experiments", "TestSupport"], exclude: ["slurm.sh"]),
   ],
   swiftLanguageModes: [.v6]
 )

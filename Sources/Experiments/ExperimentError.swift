@@ -18,6 +18,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
   case conflict(folder: String, trials: Int, first: String)
   /// Trials of the shard list that no shard has stored.
   case unfinished(folder: String, missing: Int, total: Int, shards: [String])
+  /// A database that cannot be reached, or refuses.
+  case database(place: String, what: String, remedy: String, exit: ExitStatus)
   /// No run in this folder.
   case noRun(folder: String, what: String)
   /// The run store refuses: a schema of another version, a damaged file, a full disk.
@@ -59,6 +61,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
         "\(missing) of \(total) trials are missing: " + shards.joined(separator: "; "), at: folder,
         remedy: "run those shards again, or `ablate submit`, which submits only them; then merge again",
         exit: .resumable)
+    case .database(let place, let what, let remedy, let exit):
+      return Diagnosis(what, at: place, remedy: remedy, exit: exit)
     case .noRun(let folder, let what):
       return Diagnosis(what, at: folder, remedy: "`ablate run MANIFEST` makes one", exit: .missingInput)
     case .store(let path, let what):

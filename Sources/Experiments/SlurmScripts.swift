@@ -87,8 +87,10 @@ package struct SlurmScripts: Sendable {
       wait "$child"  # the shell remembers how its child ended
       code=$?
       task="${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
-      if [ "$code" -eq 75 ] && [ -n "$asked" ] && [ "$(squeue --noheader --jobs "$task" --format=%T)" = RUNNING ]; then
-        echo "$asked: stopped with 75, going back into the queue"
+      # 138 and 143: the signal came before ablate listened.
+      if [ -n "$asked" ] && [[ $code =~ ^(75|138|143)$ ]] \\
+        && [ "$(squeue --noheader --jobs "$task" --format=%T)" = RUNNING ]; then
+        echo "$asked: stopped with $code, going back into the queue"
         scontrol requeue "$task"
       fi
       exit "$code"

@@ -39,8 +39,14 @@ package struct RunSummary: Sendable {
         model: model.name, manifest: manifest, best: best.filter { $0.model == model.name },
         scalars: scalars.filter { $0.model == model.name })
     }
+    let instructionSets = try store.instructionSets()
     warnings =
       RunSummary.warnings(size, failed)
+      + (instructionSets.count < 2
+        ? []
+        : [
+          "computed on different instruction sets (\(instructionSets.joined(separator: ", "))): the last digits may differ"
+        ])
       + (try store.receiptNotes()).map {
         "\($0.plugin) (\($0.model), \($0.condition)): \($0.note), in \($0.trials) trials"
       }

@@ -8,12 +8,13 @@ import Foundation
     abstract: "Ablations of vision-language models by plugins: attach, run, measure, report.",
     discussion: """
       Exit codes: 0 done, 64 usage, 65 bad data, 66 missing input, 70 a plugin failed (trials that failed are kept),
-      75 interrupted (the same command resumes).
+      75 interrupted or unfinished (the same command goes on).
       """,
     version: "0.1.0",
     subcommands: [
-      RunCommand.self, PlanCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self, ReportCommand.self, ModelCommand.self, GenerateCommand.self,
-      CaptureCommand.self, TokenizeCommand.self, BenchCommand.self,
+      RunCommand.self, PlanCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self, ReportCommand.self,
+      ExportCommand.self, ModelCommand.self, GenerateCommand.self, CaptureCommand.self, TokenizeCommand.self,
+      BenchCommand.self,
     ])
 
   /// The one place where errors become text and exit codes.

@@ -78,10 +78,11 @@ struct Experiment {
   /// - Parameter shard: which one, as `3/8`, where only one is run.
   func provenance(shard: String? = nil) -> JSON {
     let host = ProcessInfo.processInfo
-    return .object((shard.map { [("shard", .string($0))] } ?? []) + [
-      ("schema", .string("ablate.provenance/1")), ("arguments", .strings(CommandLine.arguments)),
-      ("started", .string(ISO8601DateFormatter().string(from: Date()))), ("host", .string(host.hostName)),
-      ("system", .string(host.operatingSystemVersionString)), ("processors", .int(host.activeProcessorCount)),
-    ])
+    return .object(
+      (shard.map { [("shard", .string($0))] } ?? []) + [
+        ("schema", .string("ablate.provenance/1")), ("arguments", .strings(CommandLine.arguments)),
+        ("started", .string(ISO8601DateFormatter().string(from: Date()))), ("host", .string(host.hostName)),
+        ("system", .string(host.operatingSystemVersionString)), ("processors", .int(host.activeProcessorCount)),
+      ])
   }
 }

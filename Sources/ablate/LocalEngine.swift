@@ -21,7 +21,11 @@ struct LocalEngine {
   private final class Ends: Sendable {
     private let ends = Mutex<[End]>([])
     func add(_ end: End) { ends.withLock { $0.append(end) } }
-    func take() -> [End] { ends.withLock { ends in defer { ends = [] }; return ends } }
+    func take() -> [End] {
+      ends.withLock { ends in
+        defer { ends = [] }; return ends
+      }
+    }
   }
 
   /// The processors that this process may use, divided: as many groups as shards run at once.

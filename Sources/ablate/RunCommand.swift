@@ -23,7 +23,8 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Run one shard of a run that was cut by `ablate plan --shards`: 3/8, or `auto` in a job array.", valueName: "i/n"))
+      "Run one shard of a run that was cut by `ablate plan --shards`: 3/8, or `auto` in a job array.", valueName: "i/n")
+  )
   var shard: ShardChoice?
 
   @Flag(help: "Remove the rows that are in the run folder first.")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Datasets
 import Experiments
 import Foundation
 
@@ -27,11 +28,15 @@ extension ShardList {
     let total = shards.reduce(0) { $0 + $1.cost }
     let rows = shards.enumerated().map { index, shard in
       let share = 100 * Double(shard.cost) / Double(max(1, total))
-      return "  \(index + 1)/\(shards.count)  \(shard.examples.count) examples, \(String(format: "%.1f", share)) % of the cost, "
+      return
+        "  \(index + 1)/\(shards.count)  \(shard.examples.count) examples, \(String(format: "%.1f", share)) % of the cost, "
         + "first: \(shard.examples.first ?? "")"
     }
-    return (["\(folder.shardList): \(shards.count) shards"] + rows
-      + ["next: ablate run MANIFEST --out \(folder.path) --shard I/\(shards.count) for each, then ablate merge \(folder.path)"])
+    return
+      (["\(folder.shardList): \(shards.count) shards"] + rows
+      + [
+        "next: ablate run MANIFEST --out \(folder.path) --shard I/\(shards.count) for each, then ablate merge \(folder.path)"
+      ])
       .joined(separator: "\n") + "\n"
   }
 }

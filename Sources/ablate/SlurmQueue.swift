@@ -91,11 +91,13 @@ enum EngineError: DiagnosedError {
     switch self {
     case .missing(let program):
       Diagnosis(
-        "there is no \(program) on this machine", remedy: "submit on a login node of the cluster, or with --engine local",
+        "there is no \(program) on this machine",
+        remedy: "submit on a login node of the cluster, or with --engine local",
         exit: .missingInput)
     case .refused(let command, let answer):
       Diagnosis(
-        "Slurm refused: \(answer)", at: command, remedy: "correct the --sbatch-arg options, or the files, and submit again",
+        "Slurm refused: \(answer)", at: command,
+        remedy: "correct the --sbatch-arg options, or the files, and submit again",
         exit: .failure)
     case .shards(let folder, let words, let exit):
       Diagnosis(

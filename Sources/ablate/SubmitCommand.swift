@@ -29,7 +29,8 @@ struct SubmitCommand: ParsableCommand {
 
   @Option(
     parsing: .unconditionalSingleValue,
-    help: ArgumentHelp("An option for sbatch, for instance --sbatch-arg=--partition=long; may be repeated.", valueName: "option"))
+    help: ArgumentHelp(
+      "An option for sbatch, for instance --sbatch-arg=--partition=long; may be repeated.", valueName: "option"))
   var sbatchArg: [String] = []
 
   @Option(help: "How many shards run at once, at most.")
@@ -97,7 +98,9 @@ struct SubmitCommand: ParsableCommand {
     let local = LocalEngine(
       program: program, manifest: absolute(manifest), folder: folder, count: list.shards.count, atOnce: atOnce)
     if dryRun {
-      print("would run here: shards \(SlurmScripts.ranges(shards)) of \(list.shards.count), then ablate merge \(folder.path)")
+      print(
+        "would run here: shards \(SlurmScripts.ranges(shards)) of \(list.shards.count), then ablate merge \(folder.path)"
+      )
       return
     }
     let interruption = Interruption()

@@ -1,0 +1,107 @@
+import Experiments
+import Foundation
+import GRDB
+import Glibc
+import TestSupport
+import Testing
+
+/// A small study of a real model, with a plugin that takes its time: long enough to be killed in its middle.
+struct SlowStudy {
+  let folder: TemporaryFolder
+  let run: RunFolder
+
+  /// - Parameters:
+  ///   - milliseconds: that every example takes at least.
+  ///   - damaged: the example, from 0, whose image cannot be decoded.
+  init(examples: Int = 9, milliseconds: Int, damaged: Int? = nil) throws {
+    folder = try TemporaryFolder()
+    run = RunFolder(folder.file("run"))
+    try folder.write(
+      "#include <stdint.h>\n#include <unistd.h>\n"
+        + "int32_t slow(float *x, int64_t n, int64_t ms) { usleep(1000 * ms); return 0; }\n", to: "slow/slow.c")
+    try folder.write(
+      """
+      {"ablate": 0, "id": "slow", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "slow.so",
+       "abi": {"major": 0, "min_minor": 0},
+       "params": [{"id": "tower", "type": "str", "default": "text", "doc": "the tower"},
+                  {"id": "site", "type": "str", "default": "resid_pre", "doc": "the activation"},
+                  {"id": "layers", "type": "selector", "default": "0", "doc": "the layers"},
+                  {"id": "tokens", "type": "selector", "default": "last", "doc": "the rows"},
+                  {"id": "ms", "type": "i64", "required": true, "doc": "how long it sleeps"}],
+       "plain": {"symbol": "slow", "signature": "i32(f32*[n]:rw, i64 n, i64 ms)",
+                 "bind": ["view.data", "view.count", "param.ms"],
+                 "known_answer": {"input": [1, 2], "params": {"ms": 0}, "expect": [1, 2]}},
+       "footprint": [{"tower": "all", "sites": ["all"], "access": "rw"}], "licence": "Apache-2.0", "golden": "golden.json"}
+      """, to: "slow/plugin.json")
+    let compiled = try Shell.run([
+      "cc", "-shared", "-fPIC", "-o", folder.file("slow/slow.so"), folder.file("slow/slow.c"),
+    ])
+    try #require(compiled.status == 0, "\(compiled.output)")
+    try dataset(examples, damaged: damaged)
+    try folder.write(
+      """
+      ablate: 1
+      name: slow-study
+      models: [demo-compensating]
+      dataset: { path: data }
+      conditions:
+        clean: []
+        slow: [{ plugin: ./slow, with: { ms: \(milliseconds) } }]
+        cut: [{ plugin: attention-knockout, with: { tower: vision } }]
+      probes: { lens: { plugin: logit-lens } }
+      readings: [answer_logprob, kl]
+      """, to: "study.yaml")
+    chmod(folder.path, 0o777)
+  }
+
+  /// The first examples of the shipped data.
+  private func dataset(_ count: Int, damaged: Int?) throws {
+    let data = repository + "/data/parts"
+    let all = try String(contentsOfFile: data + "/metadata.jsonl", encoding: .utf8).split(separator: "\n")
+    try folder.write(all.prefix(count).joined(separator: "\n") + "\n", to: "data/metadata.jsonl")
+    for name in try FileManager.default.contentsOfDirectory(atPath: data) where name != "metadata.jsonl" {
+      try FileManager.default.copyItem(atPath: "\(data)/\(name)", toPath: folder.file("data/\(name)"))
+    }
+    guard let damaged else { return }
+    let fields = try JSONSerialization.jsonObject(with: Data(all[damaged].utf8)) as? [String: Any]
+    let image = try #require(fields?["file_name"] as? String)
+    try folder.write("not an image", to: "data/\(image)")
+  }
+
+  var manifest: String { folder.file("study.yaml") }
+
+  func submit(_ more: String...) throws -> [String] {
+    [try #require(Shell.ablate), "submit", manifest, "--out", run.path] + more
+  }
+
+  /// Every table of results of a run, with its ids and in its order.
+  func rows(in path: String) throws -> [String] {
+    try RunStore(path: RunFolder(path).store, readOnly: true).read { connection in
+      try ["trials", "measurements", "receipts"].flatMap { table in
+        try Row.fetchAll(connection, sql: "SELECT '\(table)', * FROM \(table) ORDER BY rowid").map { "\($0)" }
+      }
+    }
+  }
+
+  /// The rows of an undivided run.
+  func whole() throws -> [String] {
+    let out = folder.file("whole")
+    let answer = try Shell.run([try #require(Shell.ablate), "run", manifest, "--out", out, "--quiet"])
+    try #require(answer.status == 0, "\(answer.output)")
+    return try rows(in: out)
+  }
+
+  /// How many trials the shard's process says it has stored.
+  func done(_ shard: Int) -> Int { RunStatus(of: run.shard(shard))?.done ?? 0 }
+
+  func status(_ cluster: SlurmCluster) throws -> String {
+    try cluster.run([try #require(Shell.ablate), "status", run.path]).output
+  }
+
+  func log(_ name: String) -> String {
+    let folder = run.file("slurm")
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.filter { $0.hasSuffix(name) }.sorted()
+      .compactMap { try? String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8) }.joined()
+  }
+}
