@@ -3,7 +3,7 @@
 
     python Tools/verify_parity.py FOLDER [--image PHOTO.jpg] [--prompt "USER: <image>\\nWhat is this? ASSISTANT:"]
 
-Both get the same input_ids and pixel_values: transformers runs with eager attention in f32, Ablate through
+Both get the same input_ids and pixel_values (of LLaVA-NeXT also image_sizes): transformers runs with eager attention in f32, Ablate through
 `ablate capture` (.build/release/ablate, or $ABLATE). Prints per hook point max|a-b| / max|b| and ends with status 1
 where one is above the tolerance, a masked position disagrees, or the most likely token differs at any position.
 """
@@ -43,9 +43,9 @@ def drawn_image():
   return Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC)
 
 
-def run_ablate(binary, folder, ids, pixels, at, scratch):
+def run_ablate(binary, folder, inputs, at, scratch):
   given, taken = scratch / "inputs.safetensors", scratch / "activations.safetensors"
-  save_file({"input_ids": ids, "pixel_values": pixels}, given)
+  save_file(inputs.tensors(), given)
   command = [binary, "capture", "--model", folder, "--inputs", given, "--at", at, "--out", taken]
   done = subprocess.run([str(word) for word in command], check=False)
   if done.returncode != 0:
@@ -97,12 +97,12 @@ def main():
     torch.set_num_threads(arguments.threads)
   model = load(arguments.folder)
   image = Image.open(arguments.image) if arguments.image else drawn_image()
-  ids, pixels = prepare(arguments.folder, model.config, image, arguments.prompt)
+  inputs = prepare(arguments.folder, model.config, image, arguments.prompt)
   patterns = [pattern.strip() for pattern in arguments.at.split(",")]
-  reference = record(model, ids, pixels, keep=lambda name: any(fnmatchcase(name, one) for one in patterns))
+  reference = record(model, inputs, keep=lambda name: any(fnmatchcase(name, one) for one in patterns))
   del model
   with tempfile.TemporaryDirectory() as scratch:
-    ours = run_ablate(binary, arguments.folder, ids, pixels, arguments.at, pathlib.Path(scratch))
+    ours = run_ablate(binary, arguments.folder, inputs, arguments.at, pathlib.Path(scratch))
   held = print_table(ours, reference, arguments.tolerance)
   sys.exit(0 if held else 1)
 

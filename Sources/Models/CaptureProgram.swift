@@ -32,7 +32,7 @@ extension VisionLanguageModel {
     let patches = vision.patches + 1
     let visionLayer = 4 * vision.width * vision.width + 2 * vision.width * vision.mlpWidth + 2 * patches * vision.width
     let embedding = vision.patches * vision.width * 3 * vision.patchSize * vision.patchSize
-    let projector = c.imageTokens * (vision.width * text.width + text.width * text.width)
+    let projector = c.imageTokens * (c.projectorInputs * text.width + text.width * text.width)
     let queries = text.heads * text.headWidth
     let projections = text.width * (2 * queries + 2 * text.kvHeads * text.headWidth) + 3 * text.width * text.mlpWidth
     let rows = input.ids.count + max(0, input.forced.count - 1)

@@ -98,21 +98,28 @@ extension VisionLanguageModel {
     pass.hook(.embed, nil, x.base)
     let normed = Tensor(zeros: x.shape)
     vision.preNorm(x.base, rows: pass.count(.keyed), width: shape.width, into: normed.base)
-    let hidden = try pass.run(normed)
-    return try project(Packed(lanes: pass.lanes, x: hidden), visitor: visitor)
+    _ = try pass.run(normed, keeping: Set(configuration.visionHiddenStates))
+    let features = configuration.visionHiddenStates.compactMap { pass.kept[$0] }
+    return try project(pass.lanes, features, visitor: visitor)
   }
 
-  /// Selects the rows that the configuration names and runs the projector over all lanes.
-  private func project(_ hidden: Packed, visitor: (any HookVisitor)?) throws(ModelError) -> Packed {
-    let (width, perLane, skip) = (projector.inputs, configuration.imageTokens, hasClassRow ? 0 : 1)
-    var lanes = hidden.lanes
+  /// Selects the rows that the configuration names, puts the features side by side and runs the projector over all lanes.
+  private func project(
+    _ passed: [Lane], _ features: [HiddenState], visitor: (any HookVisitor)?
+  ) throws(ModelError) -> Packed {
+    let (width, perLane, skip) = (configuration.vision.width, configuration.imageTokens, hasClassRow ? 0 : 1)
+    var lanes = passed
     for i in lanes.indices where !lanes[i].rows.isEmpty { lanes[i].rows = Array(0..<perLane) }
     placeRows(&lanes)
     let rows = lanes.reduce(0) { $0 + $1.rows.count }
-    let selected = Tensor(zeros: [rows, width])
-    for (old, new) in zip(hidden.lanes, lanes) where !new.rows.isEmpty {
-      (selected.base + new.first * width).update(
-        from: hidden.x.base + (old.first + skip) * width, count: perLane * width)
+    let selected = Tensor(zeros: [rows, projector.inputs])
+    for (i, lane) in lanes.enumerated() {
+      for row in lane.rows {
+        for (n, feature) in features.enumerated() {
+          (selected.base + (lane.first + row) * projector.inputs + n * width).update(
+            from: feature.x.base + (feature.firsts[i] + skip + row) * width, count: width)
+        }
+      }
     }
     let out = try lifting { () throws(TensorError) in
       try projector.run(selected, rows: rows, &lanes, visitor: visitor)

@@ -1,8 +1,10 @@
 import Checkpoints
 import Tensors
 
-/// LLaVA's two-layer projector from the vision width to the text width (modeling_llava.py).
+/// LLaVA's two-layer projector from the vision features to the text width (modeling_llava.py); ViP-LLaVA norms the features first
+/// (modeling_vipllava.py).
 struct Projector {
+  private let norm: Norm?
   private let linear1: Linear
   private let linear2: Linear
   private let activation: Activation
@@ -10,14 +12,18 @@ struct Projector {
   let outputs: Int
 
   init(_ c: ModelConfiguration, _ weights: WeightLoader) throws(ModelError) {
-    (inputs, outputs, activation) = (c.vision.width, c.text.width, c.projectorActivation)
+    (inputs, outputs, activation) = (c.projectorInputs, c.text.width, c.projectorActivation)
+    norm = try c.projectorNormEps.map { eps throws(ModelError) in
+      try weights.layerNorm("multi_modal_projector.projector_layernorm", c.projectorInputs, eps: eps)
+    }
     linear1 = try weights.linear(
-      "multi_modal_projector.linear_1", outputs: c.text.width, inputs: c.vision.width, bias: c.projectorBias)
+      "multi_modal_projector.linear_1", outputs: c.text.width, inputs: c.projectorInputs, bias: c.projectorBias)
     linear2 = try weights.linear(
       "multi_modal_projector.linear_2", outputs: c.text.width, inputs: c.text.width, bias: c.projectorBias)
   }
 
-  /// x [rows, vision width] of all lanes -> [rows, text width]; the sites `in` and `mid` (behind the activation) and `out` are hooked.
+  /// x [rows, inputs] of all lanes -> [rows, text width]; the sites `in` (before the norm), `mid` (behind the activation) and `out` are
+  /// hooked.
   func run(
     _ x: Tensor, rows: Int, _ lanes: inout [Lane], visitor: (any HookVisitor)?
   ) throws(TensorError) -> Tensor {
@@ -30,6 +36,7 @@ struct Projector {
       site.run(&lanes, only: nil, visitor: visitor)
     }
     hook(.in, x, width: inputs)
+    norm?(x.base, rows: rows, width: inputs, into: x.base)
     let middle = Tensor(zeros: [rows, outputs])
     try linear1(x.base, rows: rows, into: middle.base)
     apply(activation, middle.base, count: rows * outputs)

@@ -1,7 +1,7 @@
 import Checkpoints
 import Tensors
 
-/// A Llama-family decoder (modeling_llama.py of transformers).
+/// A Llama-family decoder (modeling_llama.py and modeling_mistral.py of transformers).
 struct TextDecoder {
   var transformer: Transformer
   let norm: Norm

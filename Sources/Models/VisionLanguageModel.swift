@@ -1,7 +1,7 @@
 import Checkpoints
 import Tensors
 
-/// A Hugging Face `llava` checkpoint folder, ready to run: a pure function (image, prompt) -> logits with hook points in it.
+/// A Hugging Face checkpoint folder of one of the architectures, ready to run: a pure function (image, prompt) -> logits with hook points in it.
 ///
 /// Belongs to one thread, the engine thread.
 package final class VisionLanguageModel {
@@ -115,6 +115,13 @@ extension VisionLanguageModel {
         place: "prompt",
         problem:
           "\(segments.length) tokens with those to come, but the model has \(configuration.text.positions) positions",
+        remedy: "shorten the prompt, or ask for fewer new tokens")
+    }
+    if let window = configuration.text.slidingWindow, segments.length > window {
+      throw .input(
+        place: "prompt",
+        problem: "\(segments.length) tokens with those to come, but text_config.sliding_window is \(window), and rows that "
+          + "slide out of it are not computed",
         remedy: "shorten the prompt, or ask for fewer new tokens")
     }
     return ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)

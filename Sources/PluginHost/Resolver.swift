@@ -258,7 +258,7 @@ extension VisionLanguageModel {
     case .q, .k, .v, .rotQ, .rotK, .z: return isText ? c.text.headWidth : c.vision.width / c.vision.heads
     case .mlpPre, .mlpPost: return isText ? c.text.mlpWidth : c.vision.mlpWidth
     case .logits: return c.text.vocabulary
-    case .in: return c.vision.width
+    case .in: return c.projectorInputs
     case .mid, .out: return c.text.width
     default: return isText ? c.text.width : c.vision.width
     }

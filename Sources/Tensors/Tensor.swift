@@ -42,6 +42,13 @@ package struct Tensor: Sendable {
 
   package var values: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
 
+  /// The same values in memory of its own.
+  package func copy() -> Tensor {
+    let copy = Tensor(zeros: shape)
+    copy.base.update(from: base, count: count)
+    return copy
+  }
+
   package func reshaped(_ shape: [Int]) -> Tensor { Tensor(shape: shape, storage: storage) }
 
   private init(shape: [Int], storage: FloatStorage) {

@@ -22,15 +22,15 @@ struct InspectCommand: ParsableCommand {
   private func facts(_ model: VisionLanguageModel) -> [String: Any] {
     let (c, vision, text) = (model.configuration, model.configuration.vision, model.configuration.text)
     return [
-      "schema": "ablate.model/1", "folder": model.folder, "digest": model.digest, "parameters": model.parameterCount,
+      "schema": "ablate.model/1", "architecture": c.architecture.rawValue, "folder": model.folder, "digest": model.digest, "parameters": model.parameterCount,
       "weight_types": model.elementTypes.map(\.rawValue).sorted(), "image_tokens": c.imageTokens,
       "vision": [
         "layers": vision.layers, "layers_used": c.visionLayersUsed, "width": vision.width, "heads": vision.heads,
-        "image_size": vision.imageSize, "patch_size": vision.patchSize, "feature_layer": c.visionFeatureLayer,
+        "image_size": vision.imageSize, "patch_size": vision.patchSize, "feature_layers": c.visionFeatureLayers,
         "select": c.visionFeatureSelect.rawValue,
       ],
       "text": [
-        "layers": text.layers, "width": text.width, "heads": text.heads, "kv_heads": text.kvHeads,
+        "family": text.family.rawValue, "layers": text.layers, "width": text.width, "heads": text.heads, "kv_heads": text.kvHeads,
         "head_width": text.headWidth, "mlp_width": text.mlpWidth, "vocabulary": text.vocabulary,
       ],
       "hook_points": model.hooks.all.map(\.description),
@@ -39,16 +39,17 @@ struct InspectCommand: ParsableCommand {
 
   private func text(_ model: VisionLanguageModel) -> String {
     let (c, vision, text) = (model.configuration, model.configuration.vision, model.configuration.text)
+    let features = c.visionFeatureLayers.map(String.init).joined(separator: ", ")
     let keyValues = 2 * text.layers * text.kvHeads * text.headWidth * 4
     var lines = [
-      "\(model.name): llava, \(model.parameterCount) parameters in \(model.elementTypes.map(\.rawValue).sorted().joined(separator: ", "))",
+      "\(model.name): \(c.architecture.rawValue), \(model.parameterCount) parameters in \(model.elementTypes.map(\.rawValue).sorted().joined(separator: ", "))",
       "  folder     \(model.folder)",
       "  digest     \(model.digest.prefix(16))",
-      "  vision     clip: \(vision.layers) layers (\(c.visionLayersUsed) used: feature layer \(c.visionFeatureLayer), select "
+      "  vision     clip: \(vision.layers) layers (\(c.visionLayersUsed) used: feature layer \(features), select "
         + "\(c.visionFeatureSelect.rawValue)), width \(vision.width), \(vision.heads) heads, "
         + "\(vision.grid) x \(vision.grid) patches of \(vision.patchSize) px",
-      "  projector  \(vision.width) -> \(text.width) -> \(text.width), \(c.projectorActivation.rawValue); \(c.imageTokens) image tokens",
-      "  text       llama: \(text.layers) layers, width \(text.width), \(text.heads) heads (\(text.kvHeads) key-value), "
+      "  projector  \(c.projectorInputs) -> \(text.width) -> \(text.width), \(c.projectorActivation.rawValue); \(c.imageTokens) image tokens",
+      "  text       \(text.family.rawValue): \(text.layers) layers, width \(text.width), \(text.heads) heads (\(text.kvHeads) key-value), "
         + "MLP \(text.mlpWidth), vocabulary \(text.vocabulary)\(text.tiedEmbeddings ? ", tied" : "")",
       "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, keys and values \(keyValues) bytes a token",
       "", "hook points (axes; all can be read and written)",

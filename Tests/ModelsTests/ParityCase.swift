@@ -7,7 +7,7 @@ import Testing
 /// A small random checkpoint and what transformers computed on it; made by Tools/parity/make_goldens.py.
 struct ParityCase: CustomTestStringConvertible, Sendable {
   static let variants: [ParityCase] =
-    ["mha", "gqa", "tied"].flatMap { name in
+    ["mha", "gqa", "tied", "mistral", "vip"].flatMap { name in
       ["clean", "vision_cut", "text_cut"].compactMap { try? ParityCase(name, $0) }
     } + ["bf16", "f16"].compactMap { try? ParityCase($0, "clean") }
   static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -37,6 +37,14 @@ import Testing
     #expect(try #require(worst) >= 100 * ParityTests.tolerance, "\(fault)")
   }
 
+  @Test func `a sequence that a sliding window would cut is refused with the numbers`() throws {
+    let parity = try ParityCase("mistral", "clean")
+    let fits = try parity.model { $0.text.slidingWindow = 28 }
+    #expect(try parity.input(fits).segments.length == 28)
+    let error = #expect(throws: ModelError.self) { _ = try parity.input(fits, newTokens: 1) }
+    #expect(error?.diagnosis.what.hasPrefix("29 tokens with those to come, but text_config.sliding_window is 28") == true)
+  }
+
   private func differences(
     _ parity: ParityCase, fault: Fault? = nil
   ) throws -> [(HookPoint, Double)] {
@@ -50,6 +58,7 @@ import Testing
       default: Program()
       }
     if fault == .keyValueHeadOrder { swapHeads(&program, model, input) }
+    if fault == .slidingWindow { try cutOldest(&program, model, input) }
     let points = try parity.points(model).filter { fault == nil || $0.site == .logits || $0.tower == .projector }
     program.add(capturesAt: points, input, classRows: model.hasClassRow)
     let output = try model.run(input, [LaneRequest(program, outputRows: Array(input.ids.indices))])[0]
@@ -68,6 +77,15 @@ import Testing
     }
   }
 
+  /// A window that is one row too short: the last row does not see the first.
+  private func cutOldest(_ program: inout Program, _ model: VisionLanguageModel, _ input: ModelInput) throws {
+    for layer in 0..<model.hooks.textLayers {
+      program.edges[HookPoint(.text, layer, .attnScores)] = try EdgeMask(
+        [EdgeRule(.drop, queries: [input.ids.count - 1], keys: [0])], heads: model.configuration.text.heads,
+        length: input.segments.length, causal: true, place: "text")
+    }
+  }
+
   private func transposed(_ pixels: Tensor) -> Tensor {
     let size = pixels.shape[1]
     let result = Tensor(zeros: pixels.shape)
@@ -83,12 +101,14 @@ import Testing
 /// Mistakes that an implementation could make; each must be seen.
 enum Fault: String, CaseIterable {
   case ropeTheta, rmsEps, layerNormEps, geluKind, projectorGelu, featureLayer, keyValueHeadOrder, patchOrder,
-    maskOffByOne
+    maskOffByOne, slidingWindow, vipFeatureOrder, vipNormEps
 
   var checkpoint: String {
     switch self {
     case .keyValueHeadOrder: "gqa"
     case .projectorGelu: "tied"
+    case .slidingWindow: "mistral"
+    case .vipFeatureOrder, .vipNormEps: "vip"
     default: "mha"
     }
   }
@@ -101,8 +121,10 @@ enum Fault: String, CaseIterable {
     case .layerNormEps: c.vision.eps = 1e-2
     case .geluKind: c.vision.activation = .gelu
     case .projectorGelu: c.projectorActivation = .gelu
-    case .featureLayer: c.visionFeatureLayer = -1
-    case .keyValueHeadOrder, .patchOrder, .maskOffByOne: break
+    case .featureLayer: c.visionFeatureLayers = [-1]
+    case .vipFeatureOrder: c.visionFeatureLayers.reverse()
+    case .vipNormEps: c.projectorNormEps = 1e-5
+    case .keyValueHeadOrder, .patchOrder, .maskOffByOne, .slidingWindow: break
     }
   }
 }

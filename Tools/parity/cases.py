@@ -22,7 +22,8 @@ QUESTION = "what is this part of the animal ?"
 
 @dataclass
 class Case:
-  """One checkpoint. `names`: its tensor naming; `outline`: smaller goldens; `negative_gelu`: see `randomise`."""
+  """One checkpoint. `names`: its tensor naming; `image`: width and height of its picture; `outline`: smaller goldens;
+  `small_cuts`: smaller goldens of the cuts; `negative_gelu`: see `randomise`."""
 
   name: str
   seed: int
@@ -36,16 +37,24 @@ class Case:
   negative_gelu: bool = False
   variants: tuple = ("clean", "vision_cut", "text_cut")
   outline: bool = False
+  small_cuts: bool = False
+  image: tuple = (61, 47)
 
 
-def minimal_llava(text, vision, **top):
+def joined(architecture, decoder, text, vision, **top):
+  """A config.json of any architecture: `architecture` is its class without ForConditionalGeneration."""
+  types = {"Llava": "llava", "VipLlava": "vipllava", "LlavaNext": "llava_next"}
   return {
-    "architectures": ["LlavaForConditionalGeneration"],
-    "model_type": "llava",
-    "text_config": {"model_type": "llama", **text},
+    "architectures": [architecture + "ForConditionalGeneration"],
+    "model_type": types[architecture],
+    "text_config": {"model_type": decoder, **text},
     "vision_config": {"model_type": "clip_vision_model", **vision},
     **top,
   }
+
+
+def minimal_llava(text, vision, **top):
+  return joined("Llava", "llama", text, vision, **top)
 
 
 MHA_TEXT = dict(
@@ -108,6 +117,62 @@ CASES = [
                              torch_dtype="float16"),
     names="hub", tokenizer="words", prompt=f"USER : <image> {QUESTION} ASSISTANT :", dtype="float16",
     about="mha's shape with f16 weights, computed in f32", variants=("clean",), outline=True,
+  ),
+  Case(
+    "mistral", 61,
+    joined(
+      "Llava", "mistral",
+      dict(hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+           head_dim=10, vocab_size=167, max_position_embeddings=64, rms_norm_eps=1e-5, sliding_window=44),
+      dict(hidden_size=24, intermediate_size=40, num_hidden_layers=3, num_attention_heads=3, image_size=31,
+           patch_size=7, hidden_act="gelu"),
+      image_token_index=4,
+    ),
+    names="saved", tokenizer="words", prompt=f"USER : <image> {QUESTION} ASSISTANT :", small_cuts=True,
+    about="BakLLaVA: grouped queries, head width 10 in width 32, a window that the sequence just fills; 31 pixels of "
+          "which patches of 7 read 28",
+  ),
+  Case(
+    "vip", 71,
+    joined(
+      "VipLlava", "llama",
+      dict(hidden_size=36, intermediate_size=44, num_hidden_layers=2, num_attention_heads=3, vocab_size=167,
+           max_position_embeddings=64),
+      dict(hidden_size=20, intermediate_size=32, num_hidden_layers=5, num_attention_heads=2, image_size=24,
+           patch_size=6, layer_norm_eps=1e-5),
+      image_token_index=4, vision_feature_layers=[-2, -4, 1], projector_layernorm_eps=1e-3,
+    ),
+    names="hub", tokenizer="words_bos", prompt=f"USER : <image> {QUESTION} ASSISTANT :", small_cuts=True,
+    about="ViP-LLaVA: hidden states 4, 2 and 1 side by side, normed with eps 1e-3; vision layer 4 is dead",
+  ),
+  Case(
+    "next_llama", 83,
+    joined(
+      "LlavaNext", "llama",
+      dict(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, vocab_size=167,
+           max_position_embeddings=96),
+      dict(hidden_size=18, intermediate_size=28, num_hidden_layers=3, num_attention_heads=3, image_size=12,
+           patch_size=4),
+      image_token_index=4, image_grid_pinpoints=[[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]],
+      use_image_newline_parameter=True,
+    ),
+    names="hub", tokenizer="words", prompt=f"USER : <image> {QUESTION} ASSISTANT :", small_cuts=True,
+    about="LLaVA-NeXT on Vicuna: 2 x 2 tiles, padding above and below",
+  ),
+  Case(
+    "next_mistral", 97,
+    joined(
+      "LlavaNext", "mistral",
+      dict(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+           vocab_size=151, max_position_embeddings=96, sliding_window=None,
+           rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"}),
+      dict(hidden_size=18, intermediate_size=28, num_hidden_layers=2, num_attention_heads=3, image_size=14,
+           patch_size=4, hidden_act="gelu"),
+      image_token_index=5, image_grid_pinpoints=[[14, 28], [28, 14], [28, 28], [42, 14], [14, 42]],
+    ),
+    names="saved", tokenizer="bpe", prompt="USER: <image>\nwhat is this part? ASSISTANT:", image=(29, 70),
+    variants=("clean",), outline=True,
+    about="LLaVA-NeXT on Mistral: 3 x 1 tiles, padding left and right, 14 pixels of which patches of 4 read 12",
   ),
 ]  # fmt: skip
 

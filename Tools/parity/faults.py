@@ -123,19 +123,20 @@ def faults(config):
   yield "causal mask off by one", lambda _: None, nothing, 1
 
 
-def print_faults(folder, ids, pixels, clean, tolerance):
+def print_faults(folder, inputs, clean, tolerance):
   """Largest relative difference of any tensor per fault, the tensor, and of the logits; in units of `tolerance`."""
+  length = len(inputs.ids)
   for name, change, context, offset in faults(load(folder).config):
     model = load(folder)
     with torch.no_grad(), context():
       change(model)
-      mask = causal_mask(len(ids)) if offset == 0 else torch.full((len(ids),) * 2, BLOCKED).triu(1 + offset)[None, None]
-      wrong = record(model, ids, pixels, text_mask=mask)
+      mask = causal_mask(length) if offset == 0 else torch.full((length,) * 2, BLOCKED).triu(1 + offset)[None, None]
+      wrong = record(model, inputs, text_mask=mask)
     print_fault(name, wrong, clean, tolerance)
-  print_mask_faults(load(folder), ids, pixels, tolerance)
+  print_mask_faults(load(folder), inputs, tolerance)
 
 
-def print_mask_faults(model, ids, pixels, tolerance):
+def print_mask_faults(model, inputs, tolerance):
   """The two cuts with their masks a little wrong, against the cuts as the goldens have them."""
   side = model.config.vision_config.image_size // model.config.vision_config.patch_size
   image_token = model.config.image_token_id
@@ -143,13 +144,14 @@ def print_mask_faults(model, ids, pixels, tolerance):
   leaking, lonely = blind.clone(), blind.clone()
   leaking[0, 0, 0] = 0
   lonely[0, 0, 1:, 0] = BLOCKED
-  cut = record(model, ids, pixels, vision_mask=blind)
-  print_fault("vision cut, CLS reads", record(model, ids, pixels, vision_mask=leaking), cut, tolerance)
-  print_fault("vision cut, no CLS key", record(model, ids, pixels, vision_mask=lonely), cut, tolerance)
+  cut = record(model, inputs, vision_mask=blind)
+  print_fault("vision cut, CLS reads", record(model, inputs, vision_mask=leaking), cut, tolerance)
+  print_fault("vision cut, no CLS key", record(model, inputs, vision_mask=lonely), cut, tolerance)
+  ids = inputs.ids
   right = text_cut_mask(ids, image_token)
   shifted = text_cut_mask(torch.cat([ids[:1], ids[:-1]]), image_token)
-  cut = record(model, ids, pixels, text_mask=right)
-  print_fault("text cut, one off", record(model, ids, pixels, text_mask=shifted), cut, tolerance)
+  cut = record(model, inputs, text_mask=right)
+  print_fault("text cut, one off", record(model, inputs, text_mask=shifted), cut, tolerance)
 
 
 def print_fault(name, wrong, right, tolerance):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the parity fixtures: small random LLaVA checkpoints and what transformers computes with them.
+"""Makes the parity fixtures: small random checkpoints of each architecture and what transformers computes with them.
 
     python Tools/parity/make_goldens.py [--out Tests/Fixtures/parity] [--case mha] [--faults]
 
@@ -13,13 +13,14 @@ import json
 import math
 import pathlib
 import shutil
+from dataclasses import replace
 
 import numpy
 import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save as serialise
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from cases import CASES, tokenizer
 from reference import (
@@ -69,9 +70,9 @@ def randomise(model, case, generator):
 
 
 def build_model(case):
-  config = LlavaConfig(**{key: value for key, value in case.config.items() if key != "architectures"})
+  config = AutoConfig.for_model(**{key: value for key, value in case.config.items() if key != "architectures"})
   config._attn_implementation = "eager"
-  model = LlavaForConditionalGeneration(config)
+  model = AutoModelForImageTextToText.from_config(config)
   with torch.no_grad():
     randomise(model, case, torch.Generator().manual_seed(case.seed))
   return model.to(getattr(torch, case.dtype))
@@ -137,7 +138,8 @@ def write_json(path, value):
 
 
 def write_processor(config, folder):
-  size, dropped = config.vision_config.image_size, config.vision_feature_select_strategy == "default"
+  size = config.vision_config.image_size
+  select = getattr(config, "vision_feature_select_strategy", "default")
   mean, deviation = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
   preprocessor = {
     "crop_size": {"height": size, "width": size},
@@ -159,8 +161,16 @@ def write_processor(config, folder):
     "num_additional_image_tokens": 1,
     "patch_size": config.vision_config.patch_size,
     "processor_class": "LlavaProcessor",
-    "vision_feature_select_strategy": "default" if dropped else "full",
+    "vision_feature_select_strategy": select,
   }
+  if config.model_type == "llava_next":
+    preprocessor |= {
+      "do_pad": True,
+      "image_grid_pinpoints": config.image_grid_pinpoints,
+      "image_processor_type": "LlavaNextImageProcessor",
+      "processor_class": "LlavaNextProcessor",
+    }
+    processor |= {"num_additional_image_tokens": 0, "processor_class": "LlavaNextProcessor"}
   specials = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
   write_json(folder / "preprocessor_config.json", preprocessor)
   write_json(folder / "processor_config.json", processor)
@@ -168,10 +178,10 @@ def write_processor(config, folder):
 
 
 def draw_image(case):
-  """A smooth random picture, wider than high, so that resize and crop have something to do."""
+  """A smooth random picture, not square, so that resize, crop and padding have something to do."""
   random = numpy.random.Generator(numpy.random.PCG64(case.seed))
   coarse = random.integers(0, 256, (5, 7, 3), dtype=numpy.uint8)
-  return Image.fromarray(coarse).resize((61, 47), Image.Resampling.BICUBIC)
+  return Image.fromarray(coarse).resize(case.image, Image.Resampling.BICUBIC)
 
 
 def write_folder(case, folder):
@@ -185,12 +195,14 @@ def write_folder(case, folder):
   draw_image(case).save(folder / "image.png", optimize=True)
 
 
-def kept(name, variant, config, outline):
+def kept(name, variant, config, case):
   """What a golden file stores of a recording: STORED says it in words, the file's metadata repeats them."""
   tower, *rest = name.split(".")
   last = vision_layers_read(config) - 1 if tower == "vision" else config.text_config.num_hidden_layers - 1
+  if len(rest) > 1 and (case.outline or case.small_cuts and variant != "clean"):
+    return rest[1] in ("pattern", "resid_post")
   if variant == "clean":
-    return not outline or len(rest) < 2 or rest[1] in ("pattern", "resid_post")
+    return True
   if len(rest) < 2:
     return variant == "vision_cut" or name not in ("vision.embed", "projector.in", "projector.mid")
   if int(rest[0]) not in (0, last):
@@ -219,7 +231,7 @@ def mean_entropy(tensors, tower):
   return sum(entropies) / len(entropies), sum(uniform) / len(uniform)
 
 
-def golden_inputs(case, variant, model, ids, pixels):
+def golden_inputs(case, variant, model, inputs):
   """The masks of a variant and its greedy continuation."""
   config = model.config
   side = config.vision_config.image_size // config.vision_config.patch_size
@@ -227,28 +239,28 @@ def golden_inputs(case, variant, model, ids, pixels):
   if variant == "vision_cut":
     masks["vision_mask"] = vision_blind_mask(side * side)
   if variant == "text_cut":
-    masks["text_mask"] = text_cut_mask(ids, config.image_token_id)
+    masks["text_mask"] = text_cut_mask(inputs.ids, config.image_token_id)
   if variant == "vision_cut":
     return masks, None
-  generated, lead = greedy(model, ids, pixels, GENERATED, text_cut=variant == "text_cut")
+  generated, lead = greedy(model, inputs, GENERATED, text_cut=variant == "text_cut")
   if lead < 1e-3 or len(set(generated.tolist())) < 4:
     raise SystemExit(f"{case.name} {variant}: lead {lead:.1e}, ids {generated.tolist()}: choose another seed")
   if variant == "clean":
     cached = model.generate(
-      input_ids=ids[None], pixel_values=pixels[None], max_new_tokens=GENERATED, do_sample=False, eos_token_id=None,
+      input_ids=inputs.ids[None], **inputs.image(), max_new_tokens=GENERATED, do_sample=False, eos_token_id=None,
       pad_token_id=3,
     )  # fmt: skip
-    if not torch.equal(cached[0, len(ids) :], generated):
+    if not torch.equal(cached[0, len(inputs.ids) :], generated):
       raise SystemExit(f"{case.name}: generate() with a cache disagrees with full passes")
   return masks, (generated, lead)
 
 
-def write_golden(case, variant, model, ids, pixels, versions, folder):
-  masks, generation = golden_inputs(case, variant, model, ids, pixels)
-  tensors = record(model, ids, pixels, **masks)
+def write_golden(case, variant, model, inputs, versions, folder):
+  masks, generation = golden_inputs(case, variant, model, inputs)
+  tensors = record(model, inputs, **masks)
   if variant == "clean":
-    check_untouched(model, ids, pixels, tensors)
-  stored = {name: value for name, value in tensors.items() if kept(name, variant, model.config, case.outline)}
+    check_untouched(model, inputs, tensors)
+  stored = {name: value for name, value in tensors.items() if kept(name, variant, model.config, case)}
   metadata = {
     "case": case.name,
     "variant": variant,
@@ -257,7 +269,7 @@ def write_golden(case, variant, model, ids, pixels, versions, folder):
     "made_by": "Tools/parity/make_goldens.py",
     "versions": json.dumps(versions),
     "attention": "eager, f32",
-    "stored": STORED["outline" if case.outline else variant],
+    "stored": STORED["outline" if case.outline or case.small_cuts and variant != "clean" else variant],
     "masked_scores": "-inf",
   }
   for tower in ("vision", "text"):
@@ -265,18 +277,18 @@ def write_golden(case, variant, model, ids, pixels, versions, folder):
     metadata[f"{tower}_attention_entropy"] = f"{mean:.3f} nats, uniform {uniform:.3f}"
   if generation is not None:
     stored["generated_ids"], metadata["smallest_lead"] = generation[0], f"{generation[1]:.2e}"
-  stored |= {"input_ids": ids, "pixel_values": pixels.contiguous()}
+  stored |= inputs.tensors()
   path = folder / "goldens" / f"{variant}.safetensors"
   save(stored, path, metadata)
   entropies = "  ".join(f"{tower} {metadata[f'{tower}_attention_entropy']}" for tower in ("vision", "text"))
-  print(f"  {variant:10} T {len(ids)}  {len(stored)} tensors  {path.stat().st_size:,} bytes  entropy {entropies}")
+  print(f"  {variant:10} T {len(inputs.ids)}  {len(stored)} tensors  {path.stat().st_size:,} bytes  entropy {entropies}")
   return tensors
 
 
 @torch.no_grad()
-def check_untouched(model, ids, pixels, tensors):
+def check_untouched(model, inputs, tensors):
   """The recorded pass is transformers' own: its plain forward gives the same bits."""
-  plain = model(input_ids=ids[None], pixel_values=pixels[None], output_hidden_states=True, output_attentions=True)
+  plain = model(input_ids=inputs.ids[None], **inputs.image(), output_hidden_states=True, output_attentions=True)
   same = torch.equal(plain.logits[0], tensors["logits"])
   for index, pattern in enumerate(plain.attentions):
     same = same and torch.equal(pattern[0], tensors[f"text.{index}.pattern"])
@@ -285,11 +297,11 @@ def check_untouched(model, ids, pixels, tensors):
     raise SystemExit("recording changed the result, or a hook point stands for another tensor")
 
 
-def noise(model, ids, pixels, clean):
+def noise(model, inputs, clean):
   """How far f32 itself is from f64 on this checkpoint: {tensor: relative difference}. The norms stay in f32."""
-  double = LlavaForConditionalGeneration(model.config).double().eval()
+  double = type(model)(model.config).double().eval()
   double.load_state_dict({name: value.double() for name, value in model.state_dict().items()})
-  exact = record(double, ids, pixels.double())
+  exact = record(double, replace(inputs, pixels=inputs.pixels.double()))
   return {name: relative_difference(clean[name], exact[name]) for name in clean}
 
 
@@ -299,20 +311,20 @@ def make_case(case, out, versions, with_faults):
   (folder / "goldens").mkdir(parents=True)
   write_folder(case, folder)
   model = load(folder)
-  ids, pixels = prepare(folder, model.config, Image.open(folder / "image.png"), case.prompt)
-  if (ids == 0).any():
+  inputs = prepare(folder, model.config, Image.open(folder / "image.png"), case.prompt)
+  if (inputs.ids == 0).any():
     raise SystemExit(f"{case.name}: the prompt {case.prompt!r} holds words that the tokenizer does not know")
   print(f"{case.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
   clean = None
   for variant in case.variants:
-    tensors = write_golden(case, variant, model, ids, pixels, versions, folder)
+    tensors = write_golden(case, variant, model, inputs, versions, folder)
     clean = tensors if variant == "clean" else clean
-  worst = max(noise(model, ids, pixels, clean).items(), key=lambda item: item[1])
+  worst = max(noise(model, inputs, clean).items(), key=lambda item: item[1])
   print(f"  f32 against f64: largest {worst[1]:.1e} at {worst[0]}")
   if with_faults:
     from faults import print_faults
 
-    print_faults(folder, ids, pixels, clean, TOLERANCE)
+    print_faults(folder, inputs, clean, TOLERANCE)
 
 
 def main():

@@ -1,23 +1,31 @@
-"""Records a transformers LLaVA at every hook point that Ablate names.
+"""Records a transformers LLaVA (also ViP-LLaVA and LLaVA-NeXT) at every hook point that Ablate names.
 
 The one place where Hugging Face's modules and Ablate's hook points meet: make_goldens.py and verify_parity.py both
 call `record`. The model runs through transformers' own eager attention; what cannot be seen from a module's input or
 output (the rotated queries and keys, the masked scores) is taken where `eager_attention_forward` is called, and the
 scores recomputed there must give the pattern that eager attention returned, bit for bit.
 
-Axes, batch dropped: residual stream and block outputs [T, width]; q, k, v, rot_q, rot_k, z [T, heads, head width]
-(k, v, rot_k per key/value head); attn_scores and pattern [heads, T query, T key]; a masked score is -inf.
+Axes, batch dropped (rows of NeXT's tiles stand one tile behind the other): residual stream and block outputs [T, width]; q, k, v, rot_q, rot_k, z [T, heads, head width]
+(k, v, rot_k per key/value head); attn_scores and pattern [heads, T query, T key], keys within the tile; a masked score
+is -inf.
 """
 
 import contextlib
 import importlib.metadata
+from dataclasses import dataclass, replace
 
 import torch
 from tokenizers import Tokenizer
-from transformers import LlavaForConditionalGeneration
+from transformers import AutoModelForImageTextToText
 from transformers.models.clip import modeling_clip
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.llama import modeling_llama
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_next.processing_llava_next import LlavaNextProcessor
+from transformers.models.mistral import modeling_mistral
+
+ATTENTIONS = modeling_clip, modeling_llama, modeling_mistral
+"""The modules whose eager attention is recorded."""
 
 BLOCKED = torch.finfo(torch.float32).min
 """What an additive mask holds at a blocked edge, as transformers writes it; stored as -inf."""
@@ -37,7 +45,7 @@ def assert_pinned_versions(requirements):
 
 def load(folder):
   """The checkpoint in `folder`, computed in f32 whatever it stores, with eager attention."""
-  model, loading = LlavaForConditionalGeneration.from_pretrained(
+  model, loading = AutoModelForImageTextToText.from_pretrained(
     folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
   )
   # transformers fills a missing tensor with random numbers and only warns.
@@ -45,13 +53,44 @@ def load(folder):
   if odd:
     raise SystemExit(f"{folder}: transformers did not load every tensor: {odd}")
   towers = model.config.vision_config.model_type, model.config.text_config.model_type
-  if towers != ("clip_vision_model", "llama"):
-    raise SystemExit(f"{folder}: this reference records clip_vision_model + llama, the folder has {' + '.join(towers)}")
+  if towers[0] != "clip_vision_model" or towers[1] not in ("llama", "mistral"):
+    raise SystemExit(f"{folder}: this reference records clip_vision_model + llama or mistral, not {' + '.join(towers)}")
   return model.eval()
 
 
+@dataclass
+class Inputs:
+  """What a model takes: ids [T] i64, pixels [3, S, S] f32, of NeXT [tiles, 3, S, S] with the picture's (height, width)."""
+
+  ids: torch.Tensor
+  pixels: torch.Tensor
+  image_size: tuple | None = None
+
+  def tensors(self):
+    """Under the names that transformers gives them, as golden files hold them."""
+    sizes = {} if self.image_size is None else {"image_sizes": torch.tensor(self.image_size)}
+    return {"input_ids": self.ids, "pixel_values": self.pixels.contiguous()} | sizes
+
+  def image(self):
+    """The arguments of get_image_features."""
+    sizes = {} if self.image_size is None else {"image_sizes": torch.tensor([self.image_size])}
+    return {"pixel_values": self.pixels[None]} | sizes
+
+
+def image_token_count(folder, config, image):
+  """Image features of a picture: of NeXT by its processor's own arithmetic."""
+  side = config.vision_config.image_size // config.vision_config.patch_size
+  if config.model_type != "llava_next":
+    return side * side + (getattr(config, "vision_feature_select_strategy", "default") == "full")
+  processor = LlavaNextProcessor.__new__(LlavaNextProcessor)
+  processor.image_processor = LlavaNextImageProcessorPil.from_pretrained(folder)
+  processor.patch_size, processor.num_additional_image_tokens = config.vision_config.patch_size, 0
+  size = config.vision_config.image_size
+  return processor._get_number_of_features(image.height, image.width, size, size)
+
+
 def prepare(folder, config, image, prompt):
-  """(input_ids [T] i64, pixel_values [3, H, W] f32): `<image>` stands once per image feature, pixels by the PIL class.
+  """Inputs in which `<image>` stands once per image feature, pixels by the PIL class.
 
   The image token is what the tokenizer calls the id `image_token_index`; the prompt holds it once.
   """
@@ -59,19 +98,21 @@ def prepare(folder, config, image, prompt):
   token = tokenizer.id_to_token(config.image_token_id)
   if token is None or prompt.count(token) != 1:
     raise SystemExit(f"the prompt {prompt!r} must hold the image token {token!r} exactly once")
-  side = config.vision_config.image_size // config.vision_config.patch_size
-  count = side * side + (config.vision_feature_select_strategy == "full")
+  count = image_token_count(folder, config, image)
   ids = torch.tensor(tokenizer.encode(prompt.replace(token, token * count)).ids)
   if (ids == config.image_token_id).sum() != count:
     raise SystemExit(f"the tokenizer does not give {count} ids {config.image_token_id} for {count} times {token!r}")
-  pixels = CLIPImageProcessorPil.from_pretrained(folder)(image, return_tensors="pt")["pixel_values"][0]
-  return ids, pixels.to(torch.float32).contiguous()
+  next_ = config.model_type == "llava_next"
+  processor = (LlavaNextImageProcessorPil if next_ else CLIPImageProcessorPil).from_pretrained(folder)
+  pixels = processor(image, return_tensors="pt")["pixel_values"][0].to(torch.float32).contiguous()
+  return Inputs(ids, pixels, (image.height, image.width) if next_ else None)
 
 
 def vision_layers_read(config):
   """How many vision blocks the projector can see: hidden_states[feature layer] is the output of block number - 1."""
-  layers, feature = config.vision_config.num_hidden_layers, config.vision_feature_layer
-  return feature + layers + 1 if feature < 0 else feature
+  layers, features = config.vision_config.num_hidden_layers, config.vision_feature_layer
+  features = [features] if isinstance(features, int) else features
+  return max(feature + layers + 1 if feature < 0 else feature for feature in features)
 
 
 def causal_mask(length):
@@ -99,12 +140,12 @@ def vision_blind_mask(patches):
 
 
 @torch.no_grad()
-def forward(model, input_ids, pixel_values, vision_mask=None, text_mask=None):
+def forward(model, inputs, vision_mask=None, text_mask=None):
   """Logits [T, vocabulary]. The masks are additive and 4-D and go to every layer of their tower."""
   vision = {} if vision_mask is None else {"attention_mask": vision_mask}
-  image = model.model.get_image_features(pixel_values[None], return_dict=True, **vision)
+  image = model.model.get_image_features(**inputs.image(), return_dict=True, **vision)
   output = model(
-    input_ids=input_ids[None],
+    input_ids=inputs.ids[None],
     attention_mask=text_mask,
     mm_encoder_outputs={"image": image},
     use_cache=False,
@@ -112,16 +153,16 @@ def forward(model, input_ids, pixel_values, vision_mask=None, text_mask=None):
   return output.logits[0]
 
 
-def greedy(model, input_ids, pixel_values, count, text_cut=False):
+def greedy(model, inputs, count, text_cut=False):
   """`count` greedy tokens without a cache: every step is a full pass, so nothing but the masks decides.
 
   Returns the ids and the smallest lead of the first token over the second, relative to the largest logit.
   """
-  ids, length, lead = input_ids, len(input_ids), float("inf")
+  ids, length, lead = inputs.ids, len(inputs.ids), float("inf")
   image_token = model.config.image_token_id
   for _ in range(count):
     mask = text_cut_mask(ids, image_token, length) if text_cut else None
-    logits = forward(model, ids, pixel_values, text_mask=mask)[-1]
+    logits = forward(model, replace(inputs, ids=ids), text_mask=mask)[-1]
     first, second = logits.topk(2).values.tolist()
     lead = min(lead, (first - second) / logits.abs().max().item())
     ids = torch.cat([ids, logits.argmax()[None]])
@@ -131,7 +172,8 @@ def greedy(model, input_ids, pixel_values, count, text_cut=False):
 
 
 def split_heads(value, head_width):
-  """[T, heads x head width] as [T, heads, head width]; unchanged where `head_width` is None."""
+  """[batch, T, heads x head width] as [batch x T, heads, head width]; no heads where `head_width` is None."""
+  value = value.flatten(0, 1) if value.dim() == 3 else value
   return value if head_width is None else value.reshape(value.shape[0], -1, head_width)
 
 
@@ -152,14 +194,13 @@ class Recorder:
   def on_input(self, module, name, head_width=None):
     def hook(_, positional, named):
       value = positional[0] if positional else named["inputs_embeds" if name == "text.embed" else "hidden_states"]
-      self.put(name, split_heads(value[0], head_width))
+      self.put(name, split_heads(value, head_width))
 
     self.hooks.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
   def on_output(self, module, name, head_width=None):
     def hook(_, __, output):
       value = output[0] if isinstance(output, tuple) else output
-      value = value if value.dim() == 2 else value[0]
       self.put(name, split_heads(value, head_width))
 
     self.hooks.append(module.register_forward_hook(hook))
@@ -181,8 +222,9 @@ class Recorder:
       if site.startswith("text."):
         self.put(f"{site}.rot_q", query[0].transpose(0, 1))
         self.put(f"{site}.rot_k", key[0].transpose(0, 1))
-      self.put(f"{site}.attn_scores", scores[0].masked_fill(scores[0] <= BLOCKED / 2, float("-inf")))
-      self.put(f"{site}.pattern", pattern[0])
+      scores = scores.masked_fill(scores <= BLOCKED / 2, float("-inf"))
+      self.put(f"{site}.attn_scores", scores.transpose(0, 1).flatten(1, 2))
+      self.put(f"{site}.pattern", pattern.transpose(0, 1).flatten(1, 2))
       return output, pattern
 
     return wrapped
@@ -222,27 +264,25 @@ class Recorder:
 
   @contextlib.contextmanager
   def recording(self, model):
-    originals = modeling_clip.eager_attention_forward, modeling_llama.eager_attention_forward
-    modeling_clip.eager_attention_forward = self.attention(originals[0])
-    modeling_llama.eager_attention_forward = self.attention(originals[1])
+    originals = [module.eager_attention_forward for module in ATTENTIONS]
+    for module, original in zip(ATTENTIONS, originals):
+      module.eager_attention_forward = self.attention(original)
     self.attach(model)
     try:
       yield
     finally:
-      modeling_clip.eager_attention_forward, modeling_llama.eager_attention_forward = originals
+      for module, original in zip(ATTENTIONS, originals):
+        module.eager_attention_forward = original
       for hook in self.hooks:
         hook.remove()
 
 
 @torch.no_grad()
-def record(model, input_ids, pixel_values, vision_mask=None, text_mask=None, keep=lambda name: True):
-  """{hook point: f32 tensor} of one pass, of the hook points that `keep` wants.
-
-  input_ids [T] holds one image token id per image feature; pixel_values [3, H, W]; the masks as in `forward`.
-  """
+def record(model, inputs, vision_mask=None, text_mask=None, keep=lambda name: True):
+  """{hook point: f32 tensor} of one pass, of the hook points that `keep` wants; the masks as in `forward`."""
   recorder = Recorder(keep)
   with recorder.recording(model):
-    forward(model, input_ids, pixel_values, vision_mask, text_mask)
+    forward(model, inputs, vision_mask, text_mask)
   return recorder.tensors
 
 

@@ -1,25 +1,41 @@
 import Foundation
 
-/// What a Hugging Face `llava` folder's config.json says, with the defaults that it omits filled in.
+/// How a checkpoint joins its vision tower to its decoder: `model_type` at the top of config.json.
+package enum Architecture: String, CaseIterable, Sendable {
+  /// LLaVA-1.5, BakLLaVA: one or more feature layers, a two-layer projector.
+  case llava
+  /// ViP-LLaVA: several feature layers side by side, normed before the projector; CLS is always dropped.
+  case vipllava
+}
+
+/// What a Hugging Face folder's config.json says, with the defaults that it omits filled in.
 ///
-/// Source of names and defaults: transformers 5.23 configuration_llava.py, configuration_clip.py, configuration_llama.py.
+/// Source of names and defaults: transformers 5.23, configuration_{llava,vipllava,clip,llama,mistral}.py.
 package struct ModelConfiguration: Sendable, Equatable {
+  package var architecture: Architecture
   package var vision: VisionConfiguration
   package var text: TextConfiguration
   /// The id that the text carries at image positions.
   package var imageTokenIndex: Int
   package var projectorActivation: Activation
   package var projectorBias: Bool
-  /// Index into the encoder's hidden states (0 = input of layer 0), negative from the end; -2 is LLaVA-1.5's.
-  package var visionFeatureLayer: Int
+  /// Epsilon of the layer norm before the projector's first layer; nil where there is none.
+  package var projectorNormEps: Float?
+  /// Indices into the encoder's hidden states (0 = input of layer 0), negative from the end; LLaVA-1.5's is -2. Several: their
+  /// features stand side by side in this order.
+  package var visionFeatureLayers: [Int]
   package var visionFeatureSelect: FeatureSelect
   /// Ends generation.
   package var eosTokenIds: Set<Int> = []
 
-  /// How many vision layers the projector depends on; later ones are dead weights.
-  package var visionLayersUsed: Int {
-    visionFeatureLayer < 0 ? vision.layers + 1 + visionFeatureLayer : visionFeatureLayer
+  /// The hidden states that the projector reads, counted from the start.
+  package var visionHiddenStates: [Int] {
+    visionFeatureLayers.map { $0 < 0 ? vision.layers + 1 + $0 : $0 }
   }
+  /// How many vision layers the projector depends on; those behind the deepest hidden state that it reads are dead weights.
+  package var visionLayersUsed: Int { visionHiddenStates.max() ?? 0 }
+  /// Width of a row that enters the projector.
+  package var projectorInputs: Int { visionFeatureLayers.count * vision.width }
   /// Image rows that reach the text tower.
   package var imageTokens: Int { vision.patches + (visionFeatureSelect == .full ? 1 : 0) }
 }
@@ -39,53 +55,36 @@ package enum Activation: String, CaseIterable, Sendable {
   case silu
 }
 
-package struct VisionConfiguration: Sendable, Equatable {
-  package var width: Int
-  package var mlpWidth: Int
-  package var layers: Int
-  package var heads: Int
-  package var imageSize: Int
-  package var patchSize: Int
-  package var activation: Activation
-  package var eps: Float
-
-  package var grid: Int { imageSize / patchSize }
-  package var patches: Int { grid * grid }
-}
-
-package struct TextConfiguration: Sendable, Equatable {
-  package var width: Int
-  package var mlpWidth: Int
-  package var layers: Int
-  package var heads: Int
-  package var kvHeads: Int
-  package var headWidth: Int
-  package var vocabulary: Int
-  package var eps: Float
-  package var ropeTheta: Double
-  package var maxPositions: Int
-  package var tiedEmbeddings: Bool
-}
-
 extension ModelConfiguration {
   /// Reads and checks `folder`/config.json.
   package init(folder: String) throws(CheckpointError) {
     var json = try StrictObject(
       contentsOf: folder + "/config.json",
       remedy: "give a Hugging Face checkpoint folder, or the name of a bundled model")
-    try json.architecture("llava")
+    architecture = try json.modelType()
     var text = try json.object("text_config")
-    var vision = try json.object("vision_config")
     let tiedOuter: Bool? = json.has("tie_word_embeddings") ? try json.read("tie_word_embeddings") : nil
     eosTokenIds = try ModelConfiguration.endOfSequence(folder: folder, text: &text)
     self.text = try TextConfiguration(&text, tiedOuter: tiedOuter)
-    self.vision = try VisionConfiguration(&vision)
+    vision = try VisionConfiguration(in: &json)
     imageTokenIndex = try json.count(
       json.has("image_token_index") ? "image_token_index" : "image_token_id", default: 32000, in: 0...10_000_000)
     projectorActivation = try json.choice("projector_hidden_act", default: .gelu)
-    projectorBias = try json.read("multimodal_projector_bias", default: true)
-    visionFeatureLayer = try json.read("vision_feature_layer", default: -2)
-    visionFeatureSelect = try json.choice("vision_feature_select_strategy", default: .default)
+    projectorBias = true
+    switch architecture {
+    case .llava:
+      projectorBias = try json.read("multimodal_projector_bias", default: true)
+      visionFeatureLayers = try json.integers("vision_feature_layer", default: [-2])
+      visionFeatureSelect = try json.choice("vision_feature_select_strategy", default: .default)
+    case .vipllava:
+      try json.only("multimodal_projector_bias", true)
+      try json.only("vision_feature_select_strategy", FeatureSelect.default.rawValue)
+      projectorNormEps = Float(try json.read("projector_layernorm_eps", default: 1e-5) as Double)
+      visionFeatureLayers = try json.integers(
+        json.has("vision_feature_layers") ? "vision_feature_layers" : "vision_feature_layer",
+        default: [-2, -5, -8, -11, 6])
+      visionFeatureSelect = .default
+    }
     try json.finish(harmless: HarmlessKeys.all)
     try check(json.path)
   }
@@ -104,97 +103,15 @@ extension ModelConfiguration {
   }
 
   private func check(_ path: String) throws(CheckpointError) {
-    guard (1...vision.layers).contains(visionLayersUsed) else {
+    // The first hidden state is no layer's output: it may stand among others, not alone.
+    for (layer, state) in zip(visionFeatureLayers, visionHiddenStates)
+    where !(0...vision.layers).contains(state) || visionLayersUsed == 0 {
       throw .malformed(
         path: path, at: "vision_feature_layer",
-        problem: "\(visionFeatureLayer) is not a hidden state of an encoder of \(vision.layers) layers")
+        problem: "\(layer) is not a hidden state of an encoder of \(vision.layers) layers")
     }
     guard imageTokenIndex < text.vocabulary || imageTokenIndex == 32000 else {
       throw .malformed(path: path, at: "image_token_index", problem: "\(imageTokenIndex) is outside the vocabulary")
     }
-  }
-}
-
-extension StrictObject {
-  fileprivate mutating func architecture(_ name: String) throws(CheckpointError) {
-    let found: String = try read("model_type")
-    guard found == name else {
-      throw .unsupported(path: path, key: "model_type", problem: "'\(found)'", remedy: "this version runs: \(name)")
-    }
-  }
-}
-
-extension VisionConfiguration {
-  init(_ json: inout StrictObject) throws(CheckpointError) {
-    let type: String = try json.read("model_type", default: "clip_vision_model")
-    guard type == "clip_vision_model" else {
-      throw .unsupported(
-        path: json.path, key: "vision_config.model_type", problem: "'\(type)'",
-        remedy: "this version runs: clip_vision_model")
-    }
-    width = try json.count("hidden_size", default: 768)
-    mlpWidth = try json.count("intermediate_size", default: 3072)
-    layers = try json.count("num_hidden_layers", default: 12)
-    heads = try json.count("num_attention_heads", default: 12)
-    imageSize = try json.count("image_size", default: 224)
-    patchSize = try json.count("patch_size", default: 32)
-    activation = try json.choice("hidden_act", default: .quickGelu)
-    eps = Float(try json.read("layer_norm_eps", default: 1e-5) as Double)
-    try json.only("num_channels", 3)
-    try json.finish(harmless: HarmlessKeys.all.union(["projection_dim", "vocab_size"]))
-    guard width % heads == 0 else {
-      throw .malformed(
-        path: json.path, at: "vision_config.hidden_size", problem: "\(width) is not a multiple of \(heads) heads")
-    }
-    guard imageSize >= patchSize else {
-      throw .malformed(path: json.path, at: "vision_config.patch_size", problem: "larger than the image")
-    }
-  }
-}
-
-extension TextConfiguration {
-  /// `tiedOuter` is the top-level `tie_word_embeddings`, which wins over the text configuration's.
-  init(_ json: inout StrictObject, tiedOuter: Bool?) throws(CheckpointError) {
-    let type: String = try json.read("model_type", default: "llama")
-    guard type == "llama" else {
-      throw .unsupported(
-        path: json.path, key: "text_config.model_type", problem: "'\(type)'", remedy: "this version runs: llama")
-    }
-    width = try json.count("hidden_size", default: 4096)
-    mlpWidth = try json.count("intermediate_size", default: 11008)
-    layers = try json.count("num_hidden_layers", default: 32)
-    heads = try json.count("num_attention_heads", default: 32)
-    kvHeads = try json.count("num_key_value_heads", default: heads)
-    headWidth = try json.count("head_dim", default: width / heads)
-    vocabulary = try json.count("vocab_size", default: 32000, in: 1...10_000_000)
-    eps = Float(try json.read("rms_norm_eps", default: 1e-6) as Double)
-    maxPositions = try json.count("max_position_embeddings", default: 2048, in: 1...100_000_000)
-    let tiedInner: Bool = try json.read("tie_word_embeddings", default: false)
-    tiedEmbeddings = tiedOuter ?? tiedInner
-    ropeTheta = try TextConfiguration.ropeTheta(&json)
-    try json.only("hidden_act", "silu")
-    try json.only("attention_bias", false)
-    try json.only("mlp_bias", false)
-    try json.only("pretraining_tp", 1)
-    try json.finish(harmless: HarmlessKeys.all)
-    guard heads % kvHeads == 0, headWidth % 2 == 0 else {
-      throw .malformed(
-        path: json.path, at: "text_config",
-        problem: "\(heads) heads cannot share \(kvHeads) key-value heads, or head_dim \(headWidth) is odd")
-    }
-  }
-
-  /// `rope_theta` before transformers 5, `rope_parameters` since; scaled variants are refused.
-  private static func ropeTheta(_ json: inout StrictObject) throws(CheckpointError) -> Double {
-    var parameters = try json.object("rope_parameters")
-    var scaling = try json.object("rope_scaling")
-    for key in ["rope_type", "type"] {
-      try parameters.only(key, "default")
-      try scaling.only(key, "default")
-    }
-    let theta: Double = try parameters.read("rope_theta", default: json.read("rope_theta", default: 10000) as Double)
-    try parameters.finish(harmless: [])
-    try scaling.finish(harmless: [])
-    return theta
   }
 }

@@ -7,6 +7,8 @@ struct StrictObject {
   /// Dotted path of this object in the file, "" at the top.
   let at: String
   private var values: [String: Any]
+  /// Keys whose value is null: as good as absent, except where a configuration's own default is something else than null.
+  private let nulls: Set<String>
 
   init(contentsOf path: String, remedy: String) throws(CheckpointError) {
     guard let data = FileManager.default.contents(atPath: path) else { throw .missing(path: path, remedy: remedy) }
@@ -26,6 +28,7 @@ struct StrictObject {
 
   private init(_ values: [String: Any], path: String, at: String) {
     self.values = values.filter { !($0.value is NSNull) }
+    nulls = Set(values.keys).subtracting(self.values.keys)
     self.path = path
     self.at = at
   }
@@ -75,6 +78,47 @@ struct StrictObject {
         remedy: "correct the value, or download the file again")
     }
     return value
+  }
+
+  /// An integer above 0; nil where null is written, the default where the key is absent.
+  mutating func optionalCount(_ key: String, default fallback: Int?) throws(CheckpointError) -> Int? {
+    guard has(key) else { return nulls.contains(key) ? nil : fallback }
+    return try count(key)
+  }
+
+  /// One integer, or a list of them.
+  mutating func integers(_ key: String, default fallback: [Int]) throws(CheckpointError) -> [Int] {
+    guard has(key) else { return fallback }
+    let value: Any = try read(key)
+    let list = value as? [Any] ?? [value]
+    let integers = list.compactMap { StrictObject.isTruth($0) ? nil : $0 as? Int }
+    guard integers.count == list.count, !list.isEmpty else {
+      throw .malformed(
+        path: path, at: name(key), problem: "expected a whole number or a list of them, found '\(value)'",
+        remedy: "correct the value, or download the file again")
+    }
+    return integers
+  }
+
+  /// `model_type`, which must be one of the cases.
+  mutating func modelType<T: RawRepresentable & CaseIterable>(default fallback: T? = nil) throws(CheckpointError) -> T
+  where T.RawValue == String {
+    let found: String = try read("model_type", default: fallback?.rawValue)
+    guard let known = T(rawValue: found) else {
+      throw .unsupported(
+        path: path, key: name("model_type"), problem: "'\(found)'",
+        remedy: "this version runs: " + T.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    return known
+  }
+
+  /// `model_type`, which is `only` or absent.
+  mutating func modelType(_ only: String) throws(CheckpointError) {
+    let found: String = try read("model_type", default: only)
+    guard found == only else {
+      throw .unsupported(
+        path: path, key: name("model_type"), problem: "'\(found)'", remedy: "this version runs: \(only)")
+    }
   }
 
   /// One of the cases of a string enum.

@@ -16,6 +16,8 @@ struct TowerPass {
   /// Hook points at which some lane has something to do.
   let active: Set<HookPoint>
   let work: Workspace
+  /// Hidden states that `run` was asked to keep, by depth.
+  private(set) var kept: [Int: HiddenState] = [:]
 
   init(_ tower: Transformer, lanes: [Lane], visitor: (any HookVisitor)?, step: Int, engine: Engine) {
     self.tower = tower
@@ -32,13 +34,19 @@ struct TowerPass {
   func count(_ stage: Stage) -> Int { lanes.last.map { $0[stage].first + $0[stage].rows.count } ?? 0 }
 
   /// Runs all layers over the pack `x` [rows of all lanes, width]; returns the pack behind the last layer: each lane's planned rows.
-  mutating func run(_ x: Tensor) throws(ModelError) -> Tensor {
+  ///
+  /// - Parameter depths: hidden states to keep, 0 for the input of layer 0.
+  mutating func run(_ x: Tensor, keeping depths: Set<Int> = []) throws(ModelError) -> Tensor {
     var x = x
     for layer in tower.blocks.indices {
       x = admit(x, at: layer)
+      if depths.contains(layer) { kept[layer] = HiddenState(x: x.copy(), firsts: lanes.map(\.first)) }
       do { try block(layer, x) } catch { throw .tensor(error) }
     }
     x = admit(x, at: tower.blocks.count)
+    if depths.contains(tower.blocks.count) {
+      kept[tower.blocks.count] = HiddenState(x: x, firsts: lanes.map(\.first))
+    }
     return x
   }
 
@@ -178,6 +186,14 @@ struct TowerPass {
       }
     }
   }
+}
+
+/// The residual stream at one depth, as a layer left it: a plugin that writes at `resid_pre` of the next layer does not change it.
+struct HiddenState {
+  /// [rows of the pack then, width]
+  let x: Tensor
+  /// Place of each lane's first row in `x`, by lane.
+  let firsts: [Int]
 }
 
 /// Buffers of one pass, sized for the largest pack and the largest lane that it will hold.
