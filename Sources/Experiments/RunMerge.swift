@@ -121,7 +121,8 @@ private struct MergedSessions {
       let store = try RunStore(path: source.store, readOnly: true)
       let all = try store.sessions()
       guard let last = all.last(where: { !$0.isMerge }) else { continue }
-      try list.check(RunStore.Session(manifest: JSON(parsing: last.manifest), provenance: JSON(parsing: last.provenance)),
+      try list.check(
+        RunStore.Session(manifest: JSON(parsing: last.manifest), provenance: JSON(parsing: last.provenance)),
         of: source.path)
       for session in all where !session.isMerge && seen.insert(session.manifest + session.provenance).inserted {
         sessions.append((session.manifest, session.provenance, session.engines))
@@ -156,7 +157,8 @@ private struct MergedSessions {
         arguments: [session.manifest, session.provenance])
       let id = connection.lastInsertedRowID
       for engine in session.engines {
-        try connection.execute(sql: "INSERT INTO engines VALUES (?, ?, ?)", arguments: [id, engine.model, engine.facts])
+        try connection.execute(
+          sql: "INSERT INTO engines VALUES (?, ?, ?)", arguments: [id, engine.model, engine.facts])
       }
     }
   }

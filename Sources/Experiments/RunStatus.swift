@@ -29,7 +29,8 @@ package struct RunStatus: Codable, Sendable, Equatable {
   package init(total: Int, instructionSet: String, environment: [String: String]) {
     self.total = total
     self.instructionSet = instructionSet
-    slurmJob = environment["SLURM_ARRAY_JOB_ID"].map { "\($0)_\(environment["SLURM_ARRAY_TASK_ID"] ?? "")" }
+    slurmJob =
+      environment["SLURM_ARRAY_JOB_ID"].map { "\($0)_\(environment["SLURM_ARRAY_TASK_ID"] ?? "")" }
       ?? environment["SLURM_JOB_ID"]
     slurmRestarts = slurmJob == nil ? nil : environment["SLURM_RESTART_COUNT"].flatMap { Int($0) } ?? 0
   }

@@ -64,8 +64,10 @@ package struct ShardList: Sendable, Equatable {
     for number in 1...count {
       var shard = Shard(cost: 0, examples: [])
       let spare = images.count - (count - number)
-      while next < spare, shard.examples.isEmpty || number == count
-        || (before + images[next].cost / 2) * count < total * number {
+      while next < spare,
+        shard.examples.isEmpty || number == count
+          || (before + images[next].cost / 2) * count < total * number
+      {
         shard.cost += images[next].cost
         shard.examples += images[next].examples
         before += images[next].cost

@@ -109,7 +109,8 @@ extension ShardStates {
       let counts = "\(shard.done)/\(shard.total) trials" + (shard.failed == 0 ? "" : ", \(shard.failed) failed")
       let left = shard.left.map { ", \(Progress.duration($0)) left" } ?? ""
       let notes = [shard.place, shard.reason].filter { !$0.isEmpty }.joined(separator: ": ")
-      return "  \(shard.number)/\(shards.count)  " + shard.state.rawValue.padding(toLength: 9, withPad: " ", startingAt: 0)
+      return "  \(shard.number)/\(shards.count)  "
+        + shard.state.rawValue.padding(toLength: 9, withPad: " ", startingAt: 0)
         + "  " + counts + left + (notes.isEmpty ? "" : "  (\(notes))")
     }
     let states = Dictionary(grouping: shards, by: \.state.rawValue).sorted { $0.key < $1.key }

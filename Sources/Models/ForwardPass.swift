@@ -36,6 +36,7 @@ extension VisionLanguageModel {
   package func run(
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)? = nil
   ) throws(ModelError) -> [LaneOutput] {
+    work.full += requests.count * multiplyAdds(input)
     let image = try imageRows(input, requests, visitor: visitor)
     let rows = Array(0..<input.prefill)
     let lanes = image.lanes.map { passed in
@@ -99,6 +100,7 @@ extension VisionLanguageModel {
     let normed = Tensor(zeros: x.shape)
     vision.preNorm(x.base, rows: pass.count(.keyed), width: shape.width, into: normed.base)
     let hidden = try pass.run(normed)
+    work.computed += pass.multiplyAdds
     return try project(Packed(lanes: pass.lanes, x: hidden), visitor: visitor)
   }
 
@@ -154,6 +156,8 @@ extension VisionLanguageModel {
     var pass = TowerPass(text.transformer, lanes: pack.lanes, visitor: visitor, step: step, engine: engine)
     pass.hook(.embed, nil, pack.x.base)
     let hidden = try pass.run(pack.x)
+    work.computed += pass.multiplyAdds
+    if step > 0 { work.full += pass.multiplyAdds }
     return Packed(lanes: pass.lanes, x: hidden)
   }
 

@@ -12,7 +12,8 @@ import Foundation
       """,
     version: "0.1.0",
     subcommands: [
-      RunCommand.self, PlanCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self, ReportCommand.self, ModelCommand.self, GenerateCommand.self,
+      RunCommand.self, PlanCommand.self, VerifyCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self,
+      ReportCommand.self, ModelCommand.self, GenerateCommand.self,
       CaptureCommand.self, TokenizeCommand.self, BenchCommand.self,
     ])
 
