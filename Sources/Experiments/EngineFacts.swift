@@ -5,32 +5,37 @@ import PluginHost
 import Tensors
 
 extension ModelEvaluator {
-  /// Kernels that oneDNN chose, with the number of shapes for which it did, and the engine's threads.
+  /// Kernels that oneDNN chose, with the number of shapes for which it did, the engine's threads, and how much of what full passes would
+  /// have computed was computed.
   package var facts: JSON {
     let kernels = model.engine.kernels.sorted { $0.key < $1.key }.map { ($0.key, JSON.int($0.value)) }
     let invariant = (try? model.rowsAreInvariant()) ?? false
     return .object([
       ("kernels", .object(kernels)), ("threads", .int(engineThreads)), ("row_invariant", .bool(invariant)),
+      ("multiply_adds", .object([("computed", .int(model.work.computed)), ("full", .int(model.work.full))])),
     ])
   }
 
-  /// What the examples cost under each condition of the manifest. Plugins are asked for their plans; no pass is run.
-  ///
-  /// The multiply-adds are those of the prefill as if every condition took a whole pass of its own: conditions that leave
-  /// the vision tower alone share one pass through it, and generation and the lens' vocabulary come on top.
+  /// What the examples cost under each condition of the manifest, and what all conditions share. Plugins are asked for their plans; no
+  /// pass is run. Generated tokens and the lens' vocabulary come on top.
   package func costs(of examples: [Example]) throws -> [CostEstimate] {
-    var costs = manifest.conditions.map {
-      CostEstimate(model: model.name, condition: $0.name, visits: 0, multiplyAdds: 0)
-    }
+    let names = manifest.conditions.map(\.name)
+    var costs = names.map { CostEstimate(model: model.name, condition: $0, visits: 0, multiplyAdds: 0, full: 0) }
+    var shared = CostEstimate(model: model.name, condition: nil, visits: 0, multiplyAdds: 0, full: 0)
     for example in examples {
       let prepared = try PreparedExample(
-        example, model: model, rule: manifest.maskRule, newTokens: 0,
+        example, model: model, rule: manifest.maskRule,
+        newTokens: manifest.readings.contains(.accuracy) ? manifest.maxNewTokens : 0,
         forced: manifest.readings.contains(.answerLogprob))
+      let references = references(for: manifest.readings)
+      let cost = try session.cost(
+        prepared.item, conditions: names + references, wish(prepared.item.input, manifest.readings, probes: nil))
       for index in costs.indices {
-        costs[index].visits += try session.plannedVisits(prepared.item, condition: costs[index].condition)
-        costs[index].multiplyAdds += model.multiplyAdds(prepared.item.input)
+        costs[index].add(cost.multiplyAdds.lanes[index], visits: cost.visits[index], full: cost.multiplyAdds.full)
       }
+      let reference = references.isEmpty ? 0 : cost.multiplyAdds.lanes[names.count]
+      shared.add(cost.multiplyAdds.shared + reference, visits: 0, full: cost.multiplyAdds.full)
     }
-    return costs
+    return costs + [shared]
   }
 }

@@ -31,6 +31,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
   case failedTrials(folder: String, failed: Int, total: Int, first: String)
   /// Plugins that matched nothing in any example: a mistake in their parameters, never a result.
   case matchedNothing(folder: String, plugins: [String])
+  /// Trials computed anew have other values than the stored ones.
+  case differs(folder: String, trials: Int, differences: [String])
   /// The engine answered something else than what it was asked: a defect of Ablate.
   case evaluator(model: String, example: String, what: String)
 
@@ -83,6 +85,12 @@ package enum ExperimentError: DiagnosedError, Equatable {
       return Diagnosis(
         "matched nothing in any example: \(plugins.joined(separator: "; "))", at: folder,
         remedy: "correct their tower, layers or tokens in the manifest", exit: .badData)
+    case .differs(let folder, let trials, let differences):
+      return Diagnosis(
+        "\(differences.count) of \(trials) trials have other values: \(differences.joined(separator: "; "))",
+        at: folder,
+        remedy: "if model, plugins and library are those of the run, this is a defect of Ablate; please report it",
+        exit: .badData)
     case .evaluator(let model, let example, let what):
       return Diagnosis(
         what, at: "model \(model), example \(example)", remedy: "this is a defect of Ablate; please report it",

@@ -15,7 +15,8 @@ package struct ModelEvaluator: Evaluator {
   let model: VisionLanguageModel
   let session: Session
 
-  package init(manifest: Manifest, model reference: ModelReference, search: PluginSearch) throws {
+  /// - Parameter reuse: whether conditions of one example share what they have in common.
+  package init(manifest: Manifest, model reference: ModelReference, search: PluginSearch, reuse: Bool = true) throws {
     self.manifest = manifest
     let catalogue = PluginCatalogue(search: search)
     let conditions = try manifest.conditions.map { condition in
@@ -25,7 +26,7 @@ package struct ModelEvaluator: Evaluator {
     model = try VisionLanguageModel(folder: reference.folder(), name: reference.name)
     session = try Session(
       model, conditions: conditions + [(Self.reference, [])], probes: probes,
-      seed: UInt64(bitPattern: Int64(manifest.seed)))
+      seed: UInt64(bitPattern: Int64(manifest.seed)), reuse: reuse)
   }
 
   package mutating func evaluate(
@@ -36,12 +37,9 @@ package struct ModelEvaluator: Evaluator {
       example, model: model, rule: manifest.maskRule,
       newTokens: readings.contains(.accuracy) ? manifest.maxNewTokens : 0,
       forced: readings.contains(.answerLogprob))
-    let wantsReference = readings.contains(.kl)
-    let last = prepared.item.input.ids.count - 1
-    let rows = Array(last..<(last + max(1, prepared.item.input.forced.count)))
-    let wish = Session.Wish(outputRows: rows, probes: Set(probes))
     let outcomes = try session.run(
-      prepared.item, conditions: conditions + (wantsReference ? [Self.reference] : []), wish)
+      prepared.item, conditions: conditions + references(for: readings),
+      wish(prepared.item.input, readings, probes: Set(probes)))
     let clean = outcomes.first { $0.condition == Self.reference }
     return outcomes.filter { $0.condition != Self.reference }.map { outcome in
       if let failure = outcome.failure {
@@ -52,6 +50,16 @@ package struct ModelEvaluator: Evaluator {
       let values = readings.flatMap { read($0, outcome, clean, prepared) } + outcome.tables.flatMap { $0.measurements }
       return TrialOutcome(condition: outcome.condition, result: .completed(values, outcome.receipts.map(Receipt.init)))
     }
+  }
+
+  /// What the readings need beside the conditions that are asked for.
+  func references(for readings: [Reading]) -> [String] { readings.contains(.kl) ? [Self.reference] : [] }
+
+  /// Logits are read only where a reading of the answer wants them; probes alone need none.
+  func wish(_ input: ModelInput, _ readings: [Reading], probes: Set<String>?) -> Session.Wish {
+    let last = input.ids.count - 1
+    let rows = readings.isEmpty ? 0..<0 : last..<(last + max(1, input.forced.count))
+    return Session.Wish(outputRows: Array(rows), probes: probes)
   }
 
   private func read(

@@ -4,18 +4,41 @@ import Foundation
 /// What the trials of one model under one condition cost, all examples together. The engine gives it.
 package struct CostEstimate: Sendable, Equatable {
   package var model: String
-  package var condition: String
+  /// nil for what is computed once per example, for all conditions.
+  package var condition: String?
   /// Visits of plugins and edits to hook points: hook point x step x trial.
   package var visits: Int
   /// Multiply-adds of the matrix products, as far as they are known before anything runs.
   package var multiplyAdds: Int
+  /// Those of as many full passes.
+  package var full: Int
 
-  package init(model: String, condition: String, visits: Int, multiplyAdds: Int) {
+  package init(model: String, condition: String?, visits: Int, multiplyAdds: Int, full: Int) {
     self.model = model
     self.condition = condition
     self.visits = visits
     self.multiplyAdds = multiplyAdds
+    self.full = full
   }
+
+  package mutating func add(_ multiplyAdds: Int, visits: Int, full: Int) {
+    self.multiplyAdds += multiplyAdds
+    self.visits += visits
+    self.full += full
+  }
+
+  func adding(_ other: CostEstimate) -> CostEstimate {
+    var sum = self
+    sum.add(other.multiplyAdds, visits: other.visits, full: other.full)
+    return sum
+  }
+
+  fileprivate var words: String {
+    String(format: "%.2f G multiply-adds, %.1f %% of a full pass", Double(multiplyAdds) / 1e9, percent)
+  }
+
+  /// Of a full pass, in percent, rounded to a tenth.
+  package var percent: Double { full == 0 ? 0 : (1000 * Double(multiplyAdds) / Double(full)).rounded() / 10 }
 }
 
 /// A plan as it is shown before anything runs.
@@ -34,7 +57,7 @@ package struct PlanDescription: Sendable {
 
   private var partCount: Int { plan.dataset.examples.reduce(0) { $0 + $1.parts.count } }
 
-  private func cost(_ model: String, _ condition: String) -> CostEstimate? {
+  private func cost(_ model: String, _ condition: String?) -> CostEstimate? {
     costs.first { $0.model == model && $0.condition == condition }
   }
 
@@ -49,8 +72,9 @@ package struct PlanDescription: Sendable {
     }
     let costs = costs.map { cost in
       JSON.object([
-        ("model", .string(cost.model)), ("condition", .string(cost.condition)), ("visits", .int(cost.visits)),
-        ("multiply_adds", .int(cost.multiplyAdds)),
+        ("model", .string(cost.model)), ("condition", cost.condition.map(JSON.string) ?? .null),
+        ("visits", .int(cost.visits)), ("multiply_adds", .int(cost.multiplyAdds)),
+        ("percent_of_full", .double(cost.percent)),
       ])
     }
     return .object([
@@ -93,10 +117,13 @@ package struct PlanDescription: Sendable {
       lines.append("  \(model.name)")
       for group in plan.manifest.groups {
         let costs = group.conditions.compactMap { cost(model.name, $0.name) }
-        guard !costs.isEmpty else { continue }
+        guard let first = costs.first else { continue }
+        let sum = costs.dropFirst().reduce(first) { $0.adding($1) }
         let name = group.name.padding(toLength: width, withPad: " ", startingAt: 0)
-        let giga = String(format: "%.2f", Double(costs.reduce(0) { $0 + $1.multiplyAdds }) / 1e9)
-        lines.append("    \(name)  \(costs.reduce(0) { $0 + $1.visits }) visits, \(giga) G multiply-adds")
+        lines.append("    \(name)  \(sum.visits) visits, \(sum.words)")
+      }
+      if let shared = cost(model.name, nil) {
+        lines.append("    " + "shared".padding(toLength: width, withPad: " ", startingAt: 0) + "  \(shared.words)")
       }
     }
     let time = seconds.map { "about \(Progress.duration($0.rounded(.up))) on this machine" }

@@ -28,16 +28,17 @@ extension Program {
 extension VisionLanguageModel {
   /// Multiply-adds of the matrix products of one full pass with the logits of one row.
   package func multiplyAdds(_ input: ModelInput) -> Int {
-    let (c, vision, text) = (configuration, configuration.vision, configuration.text)
-    let patches = vision.patches + 1
-    let visionLayer = 4 * vision.width * vision.width + 2 * vision.width * vision.mlpWidth + 2 * patches * vision.width
-    let embedding = vision.patches * vision.width * 3 * vision.patchSize * vision.patchSize
-    let projector = c.imageTokens * (c.projectorInputs * text.width + text.width * text.width)
-    let queries = text.heads * text.headWidth
-    let projections = text.width * (2 * queries + 2 * text.kvHeads * text.headWidth) + 3 * text.width * text.mlpWidth
-    let rows = input.ids.count + max(0, input.forced.count - 1)
-    let textLayer = projections + 2 * input.segments.length * queries
-    return embedding + c.visionLayersUsed * patches * visionLayer + projector + text.layers * rows * textLayer
-      + text.width * text.vocabulary
+    let (shape, rows) = (text.transformer.shape, input.prefill)
+    let layer = shape.multiplyAdds(keyed: rows, attending: rows, leaving: rows, capacity: input.segments.length)
+    return imageMultiplyAdds + shape.layers * layer + shape.width * configuration.text.vocabulary
+  }
+
+  /// Multiply-adds of vision tower and projector.
+  var imageMultiplyAdds: Int {
+    let (c, shape) = (configuration, vision.transformer.shape)
+    let rows = 1 + c.vision.patches
+    let embedding = c.vision.patches * shape.width * 3 * c.vision.patchSize * c.vision.patchSize
+    let layer = shape.multiplyAdds(keyed: rows, attending: rows, leaving: rows, capacity: rows)
+    return embedding + shape.layers * layer + c.imageTokens * projector.outputs * (projector.inputs + projector.outputs)
   }
 }

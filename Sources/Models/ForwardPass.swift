@@ -36,6 +36,7 @@ extension VisionLanguageModel {
   package func run(
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)? = nil
   ) throws(ModelError) -> [LaneOutput] {
+    work.full += requests.count * multiplyAdds(input)
     let image = try imageRows(input, requests, visitor: visitor)
     let rows = Array(0..<input.prefill)
     let lanes = image.lanes.map { passed in
@@ -99,6 +100,7 @@ extension VisionLanguageModel {
     let normed = Tensor(zeros: x.shape)
     vision.preNorm(x.base, rows: pass.count(.keyed), width: shape.width, into: normed.base)
     _ = try pass.run(normed, keeping: Set(configuration.visionHiddenStates))
+    work.computed += pass.multiplyAdds
     let features = configuration.visionHiddenStates.compactMap { pass.kept[$0] }
     return try project(pass.lanes, features, visitor: visitor)
   }
@@ -161,6 +163,8 @@ extension VisionLanguageModel {
     var pass = TowerPass(text.transformer, lanes: pack.lanes, visitor: visitor, step: step, engine: engine)
     pass.hook(.embed, nil, pack.x.base)
     let hidden = try pass.run(pack.x)
+    work.computed += pass.multiplyAdds
+    if step > 0 { work.full += pass.multiplyAdds }
     return Packed(lanes: pass.lanes, x: hidden)
   }
 

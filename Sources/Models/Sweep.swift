@@ -1,5 +1,17 @@
 import Tensors
 
+/// What the conditions of one example cost, in multiply-adds.
+package struct SweepCost: Sendable, Equatable {
+  /// By request: what is computed for it alone.
+  package let lanes: [Int]
+  /// What is computed once for all: the image, and a clean pass that no request asked for.
+  package let shared: Int
+  /// One pass of one condition with every row.
+  package let full: Int
+
+  package init(lanes: [Int], shared: Int, full: Int) { (self.lanes, self.shared, self.full) = (lanes, shared, full) }
+}
+
 extension VisionLanguageModel {
   /// As `run`, computing only what the conditions can change and something reads: they borrow from one clean pass, or each runs what it
   /// needs, as the plan says. Where the kernels are row-invariant, every bit is that of `run`.
@@ -7,6 +19,7 @@ extension VisionLanguageModel {
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)? = nil
   ) throws(ModelError) -> [LaneOutput] {
     let plan = sweepPlan(input, requests)
+    work.full += requests.count * multiplyAdds(input)
     var asked = requests
     if plan.clean != nil, plan.rider == nil { asked.append(LaneRequest(Program(), outputRows: [])) }
     let image = try imageRows(input, asked, visitor: visitor)
@@ -40,6 +53,18 @@ extension VisionLanguageModel {
     return SweepPlan(
       requests, on: tower, differing: requests.map { $0.program.changesImage ? image : [] }, later: input.decoded
     ) { shape.multiplyAdds($0, capacity: input.segments.length) }
+  }
+
+  /// What `sweep` will compute, in multiply-adds, beside generated tokens.
+  package func sweepCost(_ input: ModelInput, _ requests: [LaneRequest]) -> SweepCost {
+    let plan = sweepPlan(input, requests)
+    let image = imageMultiplyAdds
+    let lanes = zip(requests, plan.costs).map { request, cost in
+      cost + (request.program.touchesImage ? image : 0)
+        + request.outputRows.count * configuration.text.width * configuration.text.vocabulary
+    }
+    let idle = plan.clean != nil && plan.rider == nil || requests.contains { !$0.program.touchesImage }
+    return SweepCost(lanes: lanes, shared: plan.cleanCost + (idle ? image : 0), full: multiplyAdds(input))
   }
 
   /// Memory for the keys and values that a lane brings to its decoding, of the plan's rows and of the decoded ones.

@@ -16,6 +16,8 @@ package final class VisionLanguageModel {
   package let parameterCount: Int
   package let elementTypes: Set<ElementType>
   package let engine: Engine
+  /// What was computed since the model was opened, for provenance.
+  package internal(set) var work = Work()
   private(set) var vision: VisionEncoder
   let projector: Projector
   private(set) var text: TextDecoder
@@ -56,6 +58,13 @@ package final class VisionLanguageModel {
 
   package var grid: (rows: Int, cols: Int) { (configuration.vision.grid, configuration.vision.grid) }
   package var hasClassRow: Bool { configuration.visionFeatureSelect == .full }
+}
+
+/// Multiply-adds of matrix products in both towers and the projector.
+package struct Work: Sendable, Equatable {
+  package var computed = 0
+  /// What the same would have taken with every row of every condition.
+  package var full = 0
 }
 
 /// One example, as the model takes it.

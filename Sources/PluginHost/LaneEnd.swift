@@ -1,3 +1,4 @@
+import Foundation
 import Models
 import PluginRuntime
 import Tensors
@@ -12,6 +13,8 @@ struct LaneEnd {
   let program: Program
   let output: LaneOutput
   let item: Item
+  /// What lenses have said of rows that no condition changes; nil where nothing is shared.
+  let memo: LensMemo?
 }
 
 // MARK: answers to readings
@@ -71,34 +74,66 @@ extension LaneEnd {
   private func lens(
     _ captures: [LaneResults.Capture], _ options: LensOptions, _ model: VisionLanguageModel
   ) throws(ModelError) -> [Int: [Answer]] {
-    let width = model.configuration.text.width
-    let hidden = Tensor(zeros: [captures.reduce(0) { $0 + $1.rows.count }, width])
-    var next = 0
-    for capture in captures {
-      (hidden.base + next * width).update(from: capture.tensor.base, count: capture.tensor.count)
-      next += capture.rows.count
-    }
     let asked = captures.map { spellings(of: resolver.readings[$0.reading].request) }
     let targets = Set(asked.joined().flatMap { $0.spellings.joined() }).sorted()
     guard !targets.isEmpty else { return [:] }
-    let answers = try model.lens(hidden, targets: targets, options)
+    let answers = try answers(captures, options, targets, model)
     let place = Dictionary(uniqueKeysWithValues: targets.enumerated().map { ($1, $0) })
     var result: [Int: [Answer]] = [:]
-    next = 0
-    for (capture, labels) in zip(captures, asked) {
+    for (index, (capture, labels)) in zip(captures, asked).enumerated() {
       let reading = resolver.readings[capture.reading]
-      for row in capture.rows {
+      for (row, answer) in zip(capture.rows, answers[index]) {
         for (label, spellings) in labels {
           let lens = spellings.compactMap { ids in
-            reading.request.pieces.combine(ids.map { answers[next][place[$0] ?? 0] })
+            reading.request.pieces.combine(ids.compactMap { id in place[id].map { answer[$0] } })
           }.min { $0.rank < $1.rank }
           result[reading.attachment, default: []].append(
             Answer(reading: reading.index, layer: capture.point.layer ?? -1, row: row, label: label, lens: lens))
         }
-        next += 1
       }
     }
     return result
+  }
+
+  /// Answers [capture][row][target]. One look at each row, whatever the number of probes that read it, and none at a row that the memo
+  /// knows.
+  private func answers(
+    _ captures: [LaneResults.Capture], _ options: LensOptions, _ targets: [Int], _ model: VisionLanguageModel
+  ) throws(ModelError) -> [[[LensAnswer]]] {
+    let width = model.configuration.text.width
+    let known = memo?.answers(options, targets) ?? [:]
+    var asked: [(place: LensMemo.Place, hidden: ConstFloats, isClean: Bool)] = []
+    var firsts: [LensMemo.Place: Int] = [:]
+    let sources = captures.map { capture in
+      capture.rows.enumerated().map { n, row -> Source in
+        let place = LensMemo.Place(point: capture.point, row: row)
+        let isClean = memo != nil && capture.clean.contains(row)
+        if isClean, let answer = known[place] { return .known(answer) }
+        let hidden = ConstFloats(capture.tensor.base + n * width)
+        // A plugin between two readings may have written: then they are not the same.
+        if let first = firsts[place], memcmp(asked[first].hidden, hidden, width * 4) == 0 { return .asked(first) }
+        firsts[place] = asked.count
+        asked.append((place, hidden, isClean))
+        return .asked(asked.count - 1)
+      }
+    }
+    let hidden = Tensor(zeros: [asked.count, width])
+    for (n, row) in asked.enumerated() { (hidden.base + n * width).update(from: row.hidden, count: width) }
+    let answers = try model.lens(hidden, targets: targets, options)
+    for (row, answer) in zip(asked, answers) where row.isClean { memo?.take(answer, at: row.place, options, targets) }
+    return sources.map { rows in
+      rows.map { source in
+        switch source {
+        case .known(let answer): answer
+        case .asked(let n): answers[n]
+        }
+      }
+    }
+  }
+
+  private enum Source {
+    case known([LensAnswer])
+    case asked(Int)
   }
 
   /// Labels of a field, exact or below it, with the spellings that count; without any a label has no rank.

@@ -69,7 +69,8 @@ extension LaneEnd {
   /// Labels that the vocabulary cannot say as the lens wants them are named, not dropped in silence.
   private func unranked(_ plan: PlanRequest) -> String? {
     let lenses = plan.readings.filter { $0.operation == .lens }
-    let words = Set(item.labels.filter { label in lenses.contains { label.spellings($0).isEmpty } }.map(\.text)).sorted()
+    let words = Set(item.labels.filter { label in lenses.contains { label.spellings($0).isEmpty } }.map(\.text))
+      .sorted()
     return words.isEmpty ? nil : "does not rank what is not one token: " + words.joined(separator: ", ")
   }
 

@@ -10,12 +10,14 @@ package final class Session {
   package let model: VisionLanguageModel
   private let conditions: [(name: String, attachments: [Attachment])]
   private let probes: [(name: String, attachment: Attachment)]
+  /// Whether conditions of one item share what they have in common; if not, every row of every condition is computed.
+  private let reuse: Bool
 
   package init(
     _ model: VisionLanguageModel, conditions: [(name: String, steps: [AttachmentSpec])],
-    probes: [(name: String, spec: AttachmentSpec)], seed: UInt64
+    probes: [(name: String, spec: AttachmentSpec)], seed: UInt64, reuse: Bool = true
   ) throws(HostError) {
-    self.model = model
+    (self.model, self.reuse) = (model, reuse)
     let facts = model.facts
     do {
       self.conditions = try conditions.map { condition throws(PluginError) in
@@ -72,21 +74,28 @@ package final class Session {
           ConditionOutcome(condition: condition.name, failure: .init(plugin: plugin, point: at, reason: reason)))
       }
     }
-    let requests = lanes.map { lane -> LaneRequest in
-      var program = lane.resolver.program
-      program.add(capturesAt: wish.captures, item.input, classRows: model.hasClassRow)
-      return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
-    }
+    let requests = lanes.map { request($0.resolver, item, wish) }
     let visitor = PluginVisitor(lanes.map(\.attachments)) { [model] in model.heads(at: $0) }
     let outputs: [LaneOutput]
-    do { outputs = try model.run(item.input, requests, visitor: visitor) } catch { throw .model(error) }
+    do {
+      outputs =
+        try reuse
+        ? model.sweep(item.input, requests, visitor: visitor) : model.run(item.input, requests, visitor: visitor)
+    } catch { throw .model(error) }
+    let memo = reuse ? LensMemo() : nil
     return try failed
       + lanes.indices.map { i throws(HostError) in
         try finish(
           LaneEnd(
             lane: i, condition: lanes[i].condition, attachments: lanes[i].attachments, probeNames: lanes[i].probeNames,
-            resolver: lanes[i].resolver, program: requests[i].program, output: outputs[i], item: item))
+            resolver: lanes[i].resolver, program: requests[i].program, output: outputs[i], item: item, memo: memo))
       }
+  }
+
+  private func request(_ resolver: Resolver, _ item: Item, _ wish: Wish) -> LaneRequest {
+    var program = resolver.program
+    program.add(capturesAt: wish.captures, item.input, classRows: model.hasClassRow)
+    return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
   }
 
   private func open(
@@ -101,12 +110,27 @@ package final class Session {
       probeNames: condition.attachments.map { _ in "" } + active.map(\.name), resolver: resolver)
   }
 
-  /// Visits that the prefill plans for a condition and all probes on this item, in hook point x lane. No pass is run.
-  package func plannedVisits(_ item: Item, condition name: String) throws(HostError) -> Int {
-    guard let chosen = conditions.first(where: { $0.name == name }) else { return 0 }
-    let resolver = try Resolver(model, item, chosen.attachments + probes.map(\.attachment), condition: name)
-    let ops = resolver.program.ops.values.reduce(0) { $0 + $1.count(where: { !$0.rows.isEmpty }) }
-    return ops + resolver.program.edges.values.reduce(0) { $0 + $1.counts.count }
+  /// What a run of `item` would take, without running it: plugins are asked for their plans.
+  package struct Cost: Sendable {
+    /// By condition, in the order of the session: visits that the prefill plans, in hook point x lane.
+    package var visits: [Int]
+    /// In the same order.
+    package var multiplyAdds: SweepCost
+  }
+
+  package func cost(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> Cost {
+    let asked = conditions.filter { names.contains($0.name) }
+    let resolvers = try asked.map { condition throws(HostError) in
+      try Resolver(model, item, condition.attachments + probes.map(\.attachment), condition: condition.name)
+    }
+    let requests = resolvers.map { request($0, item, wish) }
+    let visits = resolvers.map { resolver in
+      resolver.program.ops.values.reduce(0) { $0 + $1.count(where: { !$0.rows.isEmpty }) }
+        + resolver.program.edges.values.reduce(0) { $0 + $1.counts.count }
+    }
+    if reuse { return Cost(visits: visits, multiplyAdds: model.sweepCost(item.input, requests)) }
+    let full = model.multiplyAdds(item.input)
+    return Cost(visits: visits, multiplyAdds: SweepCost(lanes: requests.map { _ in full }, shared: 0, full: full))
   }
 
   private func begin(_ attachments: [Attachment], lane: Int, _ item: Item, _ condition: String) throws(HostError) {

@@ -23,7 +23,7 @@ struct BenchCommand: ParsableCommand {
     let specs = try plugins.specs()
     let model = try model.open()
     let input = try example.input(model)
-    let (clean, hooked) = (try session(model, []), try session(model, specs))
+    let (clean, hooked) = (try session(model, [], reuse: false), try session(model, specs, reuse: false))
     var times: (clean: [Double], hooked: [Double], visits: Int) = ([], [], 0)
     for _ in 0...repeats {  // the first round compiles kernels and does not count; the two kinds alternate
       times.clean.append(try time(clean, input).milliseconds)

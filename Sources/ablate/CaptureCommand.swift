@@ -23,7 +23,7 @@ struct CaptureCommand: ParsableCommand {
     let points = try hookPoints(model)
     guard !points.isEmpty else { throw UsageError.hookPoints(at) }
     let input = try example.input(model)
-    let session = try session(model, specs)
+    let session = try session(model, specs, reuse: !plugins.noReuse)
     let wish = Session.Wish(outputRows: Array(input.ids.indices), captures: points)
     let outcome = try session.run(Item(id: "prompt", index: 0, input: input), conditions: ["condition"], wish)[0]
     try check(outcome)

@@ -9,8 +9,11 @@ struct Experiment {
   let manifest: Manifest
   let plan: Plan
   private let search: PluginSearch
+  private let path: String
+  private let reuse: Bool
 
-  init(manifestPath: String) throws {
+  init(manifestPath: String, reuse: Bool = true) throws {
+    (path, self.reuse) = (manifestPath, reuse)
     manifest = try Manifest(contentsOf: manifestPath)
     let folder = (manifestPath as NSString).deletingLastPathComponent
     search = PluginSearch(base: folder.isEmpty ? "." : folder)
@@ -20,14 +23,18 @@ struct Experiment {
   }
 
   func evaluator(of model: ModelReference) throws -> any Evaluator {
-    try ModelEvaluator(manifest: manifest, model: model, search: search)
+    try modelEvaluator(of: model)
+  }
+
+  func modelEvaluator(of model: ModelReference) throws -> ModelEvaluator {
+    try ModelEvaluator(manifest: manifest, model: model, search: search, reuse: reuse)
   }
 
   /// The first model's evaluator, after the first example was planned on it: a wrong selector or layer is found before anything is
   /// thrown away or run.
   func firstEvaluator() throws -> (any Evaluator)? {
     guard let model = manifest.models.first else { return nil }
-    let evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+    let evaluator = try modelEvaluator(of: model)
     _ = try evaluator.costs(of: Array(plan.dataset.examples.prefix(1)))
     return evaluator
   }
@@ -36,7 +43,7 @@ struct Experiment {
   func described(timed: Bool) throws -> PlanDescription {
     var description = PlanDescription(plan: plan, seconds: timed ? 0 : nil)
     for model in manifest.models {
-      var evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+      var evaluator = try modelEvaluator(of: model)
       let costs = try evaluator.costs(of: plan.dataset.examples)
       description.costs += costs
       let perExample = costs.reduce(0) { $0 + $1.multiplyAdds } / max(1, plan.dataset.examples.count)
@@ -81,6 +88,7 @@ struct Experiment {
     return .object(
       (shard.map { [("shard", .string($0))] } ?? []) + [
         ("schema", .string("ablate.provenance/1")), ("arguments", .strings(CommandLine.arguments)),
+        ("manifest", .string(URL(fileURLWithPath: path).path)), ("reuse", .bool(reuse)),
         ("started", .string(ISO8601DateFormatter().string(from: Date()))), ("host", .string(host.hostName)),
         ("system", .string(host.operatingSystemVersionString)), ("processors", .int(host.activeProcessorCount)),
       ])

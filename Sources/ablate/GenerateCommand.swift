@@ -22,7 +22,7 @@ struct GenerateCommand: ParsableCommand {
     let specs = try plugins.specs()
     let model = try model.open()
     let input = try example.input(model, newTokens: maxNewTokens)
-    let session = try session(model, specs)
+    let session = try session(model, specs, reuse: !plugins.noReuse)
     let wish = Session.Wish(outputRows: [input.ids.count - 1])
     let outcome = try session.run(Item(id: "prompt", index: 0, input: input), conditions: ["condition"], wish)[0]
     try check(outcome)

@@ -66,6 +66,9 @@ struct PluginOptions: ParsableArguments {
     help: "NAME, a path, or NAME:key=value,key=value; several in their order. Lists: 0+3.")
   var plugins: [String] = []
 
+  @Flag(help: "Compute every row, needed or not.")
+  var noReuse = false
+
   /// The plugins, in their order.
   func specs() throws -> [AttachmentSpec] {
     let search = PluginSearch(base: nil)
@@ -130,13 +133,14 @@ enum UsageError: DiagnosedError {
 }
 
 /// Interventions form the condition; probes stand beside it.
-func session(_ model: VisionLanguageModel, _ specs: [AttachmentSpec]) throws -> Session {
+func session(_ model: VisionLanguageModel, _ specs: [AttachmentSpec], reuse: Bool) throws -> Session {
   func isProbe(_ spec: AttachmentSpec) -> Bool {
     if case .plugin(let manifest, _) = spec { manifest.kind == .probe } else { false }
   }
   let probes = specs.filter(isProbe).enumerated().map { (name: "probe\($0.0)", spec: $0.1) }
   return try Session(
-    model, conditions: [(name: "condition", steps: specs.filter { !isProbe($0) })], probes: probes, seed: 0)
+    model, conditions: [(name: "condition", steps: specs.filter { !isProbe($0) })], probes: probes, seed: 0,
+    reuse: reuse)
 }
 
 /// Warnings of a single pass; a plugin that failed or matched nothing is an error.

@@ -33,6 +33,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Run the trials again that failed before.")
   var retryFailed = false
 
+  @Flag(help: "Compute every row of every condition, sharing nothing between conditions.")
+  var noReuse = false
+
   @Flag(help: "No progress on stderr.")
   var quiet = false
 
@@ -42,7 +45,7 @@ struct RunCommand: ParsableCommand {
       Progress.toStandardError("\nfinishing the example in hand; once more to stop at once\n")
     }
     defer { withExtendedLifetime(sources) {} }
-    let experiment = try Experiment(manifestPath: manifest)
+    let experiment = try Experiment(manifestPath: manifest, reuse: !noReuse)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
     if let shard {
       try runShard(shard, of: experiment, in: folder, interruption)

@@ -75,9 +75,9 @@ struct TinyStudy {
   }
 
   /// Runs to the end.
-  func finish(out: String) throws -> Finish {
+  func finish(out: String, extra: [String] = []) throws -> Finish {
     let begun = Date()
-    let result = try Command.finish(arguments(out))
+    let result = try Command.finish(arguments(out) + extra)
     let stored = result.output.firstMatch(of: /([0-9]+) stored before/).flatMap { Int($0.1) }
     return Finish(
       status: result.status, seconds: Date().timeIntervalSince(begun), errors: result.errors, stored: stored ?? -1)

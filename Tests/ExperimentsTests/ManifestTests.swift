@@ -187,7 +187,8 @@ import Experiments
     let edges = ["drop", "keep_only", "zero"].map { "{ op: \($0), tower: text, queries: last, keys: image }" }
     let others = [
       "{ op: bias, tower: text, keys: image, value: 2 }", "{ op: scale, tower: text, site: z, value: 0.5, heads: [1] }",
-      "{ op: set, tower: text, site: embed, vector: [0] }", "{ op: add, tower: vision, site: resid_post, vector: [1, 2] }",
+      "{ op: set, tower: text, site: embed, vector: [0] }",
+      "{ op: add, tower: vision, site: resid_post, vector: [1, 2] }",
     ]
     #expect(edges.count + others.count == EditDefinition.Operation.allCases.count)
     let steps = (edges + others).map { "{ edit: \($0) }" }.joined(separator: ", ")

@@ -114,9 +114,11 @@ struct HookedSite {
         lane.results.captures.append(
           .init(
             reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
-            tensor: Tensor(zeros: selection.wholeShape)))
+            clean: lane.clean(selection.allRows, at: point), tensor: Tensor(zeros: selection.wholeShape)))
       }
-      guard let capture = lane.results.captures.last(where: { $0.reading == reading && $0.point == point }) else { break }
+      guard let capture = lane.results.captures.last(where: { $0.reading == reading && $0.point == point }) else {
+        break
+      }
       selection.gather(intoWhole: capture.tensor.base, beyond: point.site == .attnScores ? -.infinity : 0)
       noteReading(op, selection, &lane)
     case .mass(let reading, let keys):

@@ -89,6 +89,20 @@ package struct Lane {
   }
   var first: Int { leaving.first }
 
+  /// Of `rows` at a hook point, those that cannot differ from a pass without any intervention.
+  func clean(_ rows: [Row], at point: HookPoint) -> RowSet {
+    if point.tower != .text { return program.changesImage ? [] : RowSet(rows) }
+    switch role {
+    case .clean: return RowSet(rows)
+    case .own: return []
+    case .borrower:
+      guard let plan, let differing = point.layer.map({ plan.differing[$0 + 1] }) ?? plan.differing.first else {
+        return []
+      }
+      return RowSet(rows).subtracting(differing)
+    }
+  }
+
   /// Takes the rows of a layer from the plan.
   mutating func enter(_ layer: LayerRows) {
     (keyed.rows, attending.rows, leaving.rows) = (layer.keyed, layer.attending, layer.leaving)
@@ -157,6 +171,8 @@ package struct LaneResults: Sendable {
     package let plugin: Int
     package let point: HookPoint
     package let rows: [Row]
+    /// Of `rows`, those that are as without any intervention: in every lane of the example the same.
+    package let clean: RowSet
     /// Axes as the site's.
     package let tensor: Tensor
   }

@@ -18,6 +18,8 @@ struct TowerPass {
   let work: Workspace
   /// Hidden states that `run` was asked to keep, by depth.
   private(set) var kept: [Int: HiddenState] = [:]
+  /// Multiply-adds of the matrix products so far.
+  private(set) var multiplyAdds = 0
 
   init(_ tower: Transformer, lanes: [Lane], visitor: (any HookVisitor)?, step: Int, engine: Engine) {
     self.tower = tower
@@ -108,6 +110,8 @@ struct TowerPass {
     hook(.residMid, layer, x.base)
     narrow(x.base, from: .attending, to: .leaving)
     let leaving = count(.leaving)
+    multiplyAdds += shape.multiplyAdds(
+      keyed: keyed, attending: attending, leaving: leaving, capacity: lanes.map(\.store.capacity).max() ?? 0)
     block.norm2(x.base, rows: leaving, width: width, into: work.normed.base)
     try feedForward(block.mlp, layer, rows: leaving)
     hook(.mlpOut, layer, work.out.base)
@@ -235,7 +239,9 @@ final class Workspace {
         scores: FloatStorage(zeros: scoreCount(TowerPass.cachedScoreBytes, heads: group, rows: largest, capacity)),
         mixed: FloatStorage(zeros: group * largest * shape.headWidth))
     }
-    let looked = lanes.filter { $0.program.ops.keys.contains { $0.tower == shape.tower && $0.site.axes == .headsRowsKeys } }
+    let looked = lanes.filter {
+      $0.program.ops.keys.contains { $0.tower == shape.tower && $0.site.axes == .headsRowsKeys }
+    }
     scores = FloatStorage(
       zeros: scoreCount(tower.scoreBytes, heads: shape.heads, rows: looked.map(most).max() ?? 0, capacity))
   }

@@ -64,12 +64,18 @@ extension Program {
 
 extension TowerShape {
   /// Multiply-adds of the matrix products of a plan.
-  package func multiplyAdds(_ plan: TowerPlan, capacity: Int) -> Int {
-    let (queries, keys) = (heads * headWidth, kvHeads * headWidth)
-    let feedForward = (tower == .text ? 3 : 2) * width * mlpWidth
-    return plan.layers.reduce(0) { sum, rows in
-      sum + rows.keyed.count * 2 * width * keys + rows.attending.count * 2 * queries * (width + capacity)
-        + rows.leaving.count * feedForward
+  func multiplyAdds(_ plan: TowerPlan, capacity: Int) -> Int {
+    plan.layers.reduce(0) { sum, rows in
+      sum
+        + multiplyAdds(
+          keyed: rows.keyed.count, attending: rows.attending.count, leaving: rows.leaving.count, capacity: capacity)
     }
+  }
+
+  /// Of one layer, by the rows in each of its stages.
+  func multiplyAdds(keyed: Int, attending: Int, leaving: Int, capacity: Int) -> Int {
+    let (queries, keys) = (heads * headWidth, kvHeads * headWidth)
+    return keyed * 2 * width * keys + attending * 2 * queries * (width + capacity)
+      + leaving * (tower == .text ? 3 : 2) * width * mlpWidth
   }
 }

@@ -1,0 +1,49 @@
+import ArgumentParser
+import Experiments
+import Foundation
+
+struct VerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Run a sample of a run's trials again without reuse and compare every stored value.",
+    discussion: """
+      Each trial is computed alone, every row of it. The values must be the stored ones, bit for bit where the machine's kernels allow \
+      it, else within 1e-5. Exits with 65 and names the trials that differ.
+      """)
+
+  @Argument(help: ArgumentHelp("A run folder.", valueName: "run"))
+  var folder: String
+
+  @Option(help: "How many trials; all of them if there are fewer.")
+  var sample = 20
+
+  @Option(help: "Another seed picks other trials.")
+  var seed = 0
+
+  @Option(help: "The run's manifest, if it is no longer where it was.")
+  var manifest: String?
+
+  func validate() throws {
+    guard sample > 0 else { throw ValidationError("--sample must be positive") }
+  }
+
+  func run() throws {
+    let folder = RunFolder(folder)
+    guard FileManager.default.fileExists(atPath: folder.store) else {
+      throw ExperimentError.noRun(folder: folder.path, what: "there is no run here")
+    }
+    let store = try RunStore(path: folder.store, readOnly: true)
+    let path = try manifest ?? store.manifestPath(folder)
+    let experiment = try Experiment(manifestPath: path, reuse: false)
+    let verification = try Verification(
+      plan: experiment.plan, folder: folder, store: store, sample: sample, seed: seed)
+    var evaluators: [String: ModelEvaluator] = [:]
+    let outcome = try verification.run { model in
+      let evaluator = try evaluators[model.name] ?? experiment.modelEvaluator(of: model)
+      evaluators[model.name] = evaluator
+      return evaluator
+    }
+    let exactly = outcome.isExact ? "bit for bit" : "within 1e-5 (this machine's kernels do not allow more)"
+    print("\(outcome.trials) trials, \(outcome.values) values: as stored, \(exactly)")
+  }
+}
