@@ -14,18 +14,32 @@ package struct ModelEvaluator: Evaluator {
   let manifest: Manifest
   let model: VisionLanguageModel
   let session: Session
+  private let words: [WordCount]
 
-  package init(manifest: Manifest, model reference: ModelReference, search: PluginSearch) throws {
+  /// - Parameter examples: the dataset's slice: for patches from other examples, and for words that controls draw.
+  package init(
+    manifest: Manifest, model reference: ModelReference, search: PluginSearch, examples: [Example]
+  ) throws {
     self.manifest = manifest
     let catalogue = PluginCatalogue(search: search)
     let conditions = try manifest.conditions.map { condition in
-      (name: condition.name, steps: try condition.steps.map(catalogue.spec))
+      (name: condition.name, steps: try condition.steps.map { try catalogue.spec(of: $0, model: reference.name) })
     }
-    let probes = try manifest.probes.map { (name: $0.name, spec: try catalogue.spec(of: $0.use)) }
-    model = try VisionLanguageModel(folder: reference.folder(), name: reference.name)
+    let probes = try manifest.probes.map {
+      ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use), control: $0.control)
+    }
+    let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name)
+    self.model = model
     session = try Session(
       model, conditions: conditions + [(Self.reference, [])], probes: probes,
-      seed: UInt64(bitPattern: Int64(manifest.seed)))
+      seed: UInt64(bitPattern: Int64(manifest.seed))
+    ) { name, item in
+      let other = try examples.source(name, of: item.id, seed: manifest.seed)
+      return try PreparedExample(other, model: model, rule: manifest.maskRule, newTokens: 0, forced: false).item
+    }
+    words =
+      manifest.probes.contains { $0.control == .randomWord }
+      ? try examples.wordCounts.map { WordCount(label: try model.label("word", $0.word), count: $0.count) } : []
   }
 
   package mutating func evaluate(
@@ -35,28 +49,32 @@ package struct ModelEvaluator: Evaluator {
     let prepared = try PreparedExample(
       example, model: model, rule: manifest.maskRule,
       newTokens: readings.contains(.accuracy) ? manifest.maxNewTokens : 0,
-      forced: readings.contains(.answerLogprob))
-    let wantsReference = readings.contains(.kl)
+      forced: readings.contains(.answerLogprob), words: words)
+    let wantsReference = readings.contains(.kl) || readings.contains(.displacement)
+    let points = readings.contains(.displacement) ? try model.hooks.match(manifest.displacement.points) : []
     let last = prepared.item.input.ids.count - 1
     let rows = Array(last..<(last + max(1, prepared.item.input.forced.count)))
-    let wish = Session.Wish(outputRows: rows, probes: Set(probes))
+    let wish = Session.Wish(outputRows: rows, captures: points, probes: Set(probes))
     let outcomes = try session.run(
       prepared.item, conditions: conditions + (wantsReference ? [Self.reference] : []), wish)
     let clean = outcomes.first { $0.condition == Self.reference }
-    return outcomes.filter { $0.condition != Self.reference }.map { outcome in
+    return try outcomes.filter { $0.condition != Self.reference }.map { outcome in
       if let failure = outcome.failure {
         return TrialOutcome(
           condition: outcome.condition,
           result: .failed(TrialFailure(plugin: failure.plugin, hookPoint: failure.point, reason: failure.reason)))
       }
-      let values = readings.flatMap { read($0, outcome, clean, prepared) } + outcome.tables.flatMap { $0.measurements }
+      let values =
+        try readings.flatMap { try read($0, outcome, clean, prepared, points) }
+        + outcome.tables.flatMap { $0.measurements }
       return TrialOutcome(condition: outcome.condition, result: .completed(values, outcome.receipts.map(Receipt.init)))
     }
   }
 
   private func read(
-    _ reading: Reading, _ outcome: ConditionOutcome, _ clean: ConditionOutcome?, _ prepared: PreparedExample
-  ) -> [MeasuredValue] {
+    _ reading: Reading, _ outcome: ConditionOutcome, _ clean: ConditionOutcome?, _ prepared: PreparedExample,
+    _ points: [HookPoint]
+  ) throws -> [MeasuredValue] {
     let (output, input) = (outcome.output, prepared.item.input)
     guard let first = output.rows.firstIndex(of: input.ids.count - 1) else { return [] }
     func value(_ metric: String, _ value: Double, label: String? = nil) -> [MeasuredValue] {
@@ -76,6 +94,12 @@ package struct ModelEvaluator: Evaluator {
         return []
       }
       return value("kl", divergence(reference.logits, row, output.logits, first))
+    case .displacement:
+      guard let clean else { return [] }
+      return try points.flatMap { point in
+        let rows = try prepared.item.rows(of: .selector(manifest.displacement.tokens), in: point.tower)
+        return displacement(of: outcome, from: clean, at: point, rows: rows)
+      }
     }
   }
 }

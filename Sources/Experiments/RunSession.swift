@@ -91,18 +91,24 @@ extension Fingerprints {
       .object(digests.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
     }
     return .object([
-      ("models", table(models)), ("plugins", table(plugins)), ("dtype", .string(dtype)),
+      ("models", table(models)), ("plugins", table(plugins)), ("vectors", table(vectors)), ("dtype", .string(dtype)),
       ("image_backend", .string(imageBackend)), ("numerics", .string(numerics)),
       ("instruction_set", .string(instructionSet)),
     ])
   }
 
   /// What changed since `other`, of what both know: an added model is no change.
+<<<<<<< HEAD
   fileprivate func differences(from other: JSON) -> [String] { Fingerprints.differences(json, from: other) }
 
   /// The same of two that are JSON. The instruction set is not compared: see `RunSession`.
   static func differences(_ now: JSON, from other: JSON) -> [String] {
     let files = ["models", "plugins"].flatMap { kind -> [String] in
+=======
+  fileprivate func differences(from other: JSON) -> [String] {
+    let now = json
+    let files = ["models", "plugins", "vectors"].flatMap { kind -> [String] in
+>>>>>>> 5f27037 (WIP: patches, controls, images, displacement, means, random edges (rebasing))
       guard case .object(let digests)? = now[kind] else { return [] }
       return digests.compactMap { name, digest in
         guard let before = other[kind]?[name], before != digest else { return nil }

@@ -12,6 +12,8 @@ struct LaneEnd {
   let program: Program
   let output: LaneOutput
   let item: Item
+  /// Pixel values that the condition's image changed.
+  let pixelsChanged: Int
 }
 
 // MARK: answers to readings
@@ -78,7 +80,7 @@ extension LaneEnd {
       (hidden.base + next * width).update(from: capture.tensor.base, count: capture.tensor.count)
       next += capture.rows.count
     }
-    let asked = captures.map { spellings(of: resolver.readings[$0.reading].request) }
+    let asked = captures.map { spellings(of: resolver.readings[$0.reading]) }
     let targets = Set(asked.joined().flatMap { $0.spellings.joined() }).sorted()
     guard !targets.isEmpty else { return [:] }
     let answers = try model.lens(hidden, targets: targets, options)
@@ -102,11 +104,12 @@ extension LaneEnd {
   }
 
   /// Labels of a field, exact or below it, with the spellings that count; without any a label has no rank.
-  private func spellings(of reading: ReadingRequest) -> [(label: Int, spellings: [[Int]])] {
-    item.labels.indices.compactMap { i in
-      let label = item.labels[i]
-      guard label.field == reading.labels || label.field.hasPrefix(reading.labels + "/") else { return nil }
-      let spellings = label.spellings(reading)
+  private func spellings(of reading: Resolver.ResolvedReading) -> [(label: Int, spellings: [[Int]])] {
+    let labels = resolver.items[reading.attachment].labels
+    return labels.indices.compactMap { i in
+      let (label, field) = (labels[i], reading.request.labels)
+      guard label.field == field || label.field.hasPrefix(field + "/") else { return nil }
+      let spellings = label.spellings(reading.request)
       return spellings.isEmpty ? nil : (i, spellings)
     }
   }

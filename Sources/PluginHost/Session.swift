@@ -3,26 +3,61 @@ import Models
 import PluginRuntime
 import Tensors
 
+/// A probe of a session: a plugin that only reads, perhaps as a control.
+package struct ProbeSpec: Sendable {
+  package var name: String
+  package var spec: AttachmentSpec
+  package var control: ProbeControl?
+
+  package init(name: String, spec: AttachmentSpec, control: ProbeControl? = nil) {
+    (self.name, self.spec, self.control) = (name, spec, control)
+  }
+}
+
 /// A model with conditions and probes attached: runs one item under several conditions in one pack.
 ///
 /// Open plugins before the first pass: the known-answer test of a plain function forks.
 package final class Session {
+  package typealias Items = (_ name: String, _ item: Item) throws -> Item
+
   package let model: VisionLanguageModel
-  private let conditions: [(name: String, attachments: [Attachment])]
-  private let probes: [(name: String, attachment: Attachment)]
+  private let conditions: [Condition]
+  private let probes: [Probe]
+  private let order: PatchOrder
+  private let seed: UInt64
+  /// Other items, for patches from them: by what `from` says in a manifest, and the item that is patched.
+  private let items: Items?
+
+  private struct Condition {
+    let name: String
+    let attachments: [Attachment]
+    let image: InputImage?
+  }
+
+  private struct Probe {
+    let name: String
+    let attachment: Attachment
+    let control: ProbeControl?
+  }
 
   package init(
-    _ model: VisionLanguageModel, conditions: [(name: String, steps: [AttachmentSpec])],
-    probes: [(name: String, spec: AttachmentSpec)], seed: UInt64
+    _ model: VisionLanguageModel, conditions: [(name: String, steps: [AttachmentSpec])], probes: [ProbeSpec],
+    seed: UInt64, items: Items? = nil
   ) throws(HostError) {
-    self.model = model
+    (self.model, self.seed, self.items) = (model, seed, items)
     let facts = model.facts
     do {
+      order = try PatchOrder(conditions.map { ($0.name, $0.steps.compactMap(\.origin)) })
+    } catch {
+      throw .plugin(.failed(plugin: "patch", at: "condition '\(error.condition)'", reason: error.text))
+    }
+    do {
       self.conditions = try conditions.map { condition throws(PluginError) in
-        (
-          condition.name,
-          try condition.steps.map { step throws(PluginError) in try Attachment(step, model: facts, seed: seed) }
-        )
+        Condition(
+          name: condition.name,
+          attachments: try condition.steps.map { step throws(PluginError) in
+            try Attachment(step, model: facts, seed: seed)
+          }, image: condition.steps.compactMap(\.image).last)
       }
       self.probes = try probes.map { probe throws(PluginError) in
         let attachment = try Attachment(probe.spec, model: facts, seed: seed)
@@ -31,7 +66,7 @@ package final class Session {
             plugin: attachment.name, at: "probe '\(probe.name)'",
             reason: "is an intervention, not a probe; list it in a condition instead")
         }
-        return (probe.name, attachment)
+        return Probe(name: probe.name, attachment: attachment, control: probe.control)
       }
     } catch { throw .plugin(error) }
   }
@@ -50,70 +85,145 @@ package final class Session {
     }
   }
 
-  /// A condition on one item, planned and begun: a lane of the pack.
-  private struct OpenLane {
-    let condition: String
+  /// A condition on one item, planned.
+  private struct PlannedLane {
+    let condition: Condition
     let attachments: [Attachment]
     let probeNames: [String]
-    let resolver: Resolver
+    var resolver: Resolver
   }
 
-  /// Runs `item` under the conditions of these names. A plugin that fails, from its plan on, costs its lane: that is an outcome. What
-  /// the model cannot meet at all throws.
+  /// Runs `item` under the conditions of these names, and before them under those that their patches read. A plugin that fails, from its
+  /// plan on, costs its lane: that is an outcome. What the model cannot meet at all throws.
   package func run(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> [ConditionOutcome] {
-    var failed: [ConditionOutcome] = []
-    var lanes: [OpenLane] = []
-    for condition in conditions where names.contains(condition.name) {
+    var outcomes: [ConditionOutcome] = []
+    var lanes: [PlannedLane] = []
+    let waves = order.waves(conditions.map(\.name).filter(names.contains))
+    for condition in conditions where waves.contains(where: { $0.contains(condition.name) }) {
       do {
-        lanes.append(try open(condition, item, lane: lanes.count, wish))
+        lanes.append(try plan(condition, item, probed: names.contains(condition.name), wish))
       } catch {
         guard case .plugin(.failed(let plugin, let at, let reason)) = error else { throw error }
-        failed.append(
+        outcomes.append(
           ConditionOutcome(condition: condition.name, failure: .init(plugin: plugin, point: at, reason: reason)))
       }
     }
+    var runs = SourceRuns(lanes.flatMap(\.resolver.sources))
+    for wave in waves {
+      for image in [nil] + InputImage.allCases.map(Optional.some) {
+        let batch = lanes.filter { wave.contains($0.condition.name) && $0.condition.image == image }
+        if !batch.isEmpty { outcomes += try run(batch, item, image, wish, &runs) }
+      }
+    }
+    return outcomes.filter { names.contains($0.condition) }
+  }
+
+  /// Lanes that share an image, in one pack; whatever their patches read has run on this item.
+  private func run(
+    _ planned: [PlannedLane], _ item: Item, _ image: InputImage?, _ wish: Wish, _ runs: inout SourceRuns
+  ) throws(HostError) -> [ConditionOutcome] {
+    var outcomes: [ConditionOutcome] = []
+    var lanes: [PlannedLane] = []
+    for lane in planned {
+      if let failure = try fill(lane, item, &runs) {
+        outcomes.append(ConditionOutcome(condition: lane.condition.name, failure: failure))
+      } else {
+        lanes.append(lane)
+      }
+    }
+    for (i, lane) in lanes.enumerated() {
+      lanes[i].resolver.program.fill(lane.resolver.sources.map { runs.values($0) })
+      try begin(lane.attachments, lane: i, lane.resolver.items, lane.condition.name)
+    }
+    let (shown, changed) =
+      image?.apply(to: item, patchSize: model.configuration.vision.patchSize, seed: seed) ?? (item, 0)
     let requests = lanes.map { lane -> LaneRequest in
       var program = lane.resolver.program
-      program.add(capturesAt: wish.captures, item.input, classRows: model.hasClassRow)
+      let points = Set(wish.captures + runs.points(of: lane.condition.name)).sorted { "\($0)" < "\($1)" }
+      program.add(capturesAt: points, item.input, classRows: model.hasClassRow)
       return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
     }
     let visitor = PluginVisitor(lanes.map(\.attachments)) { [model] in model.heads(at: $0) }
     let outputs: [LaneOutput]
-    do { outputs = try model.run(item.input, requests, visitor: visitor) } catch { throw .model(error) }
-    return try failed
-      + lanes.indices.map { i throws(HostError) in
+    do { outputs = try model.run(shown.input, requests, visitor: visitor) } catch { throw .model(error) }
+    for (i, lane) in lanes.enumerated() {
+      runs.take(PatchOrigin(condition: lane.condition.name), item, outputs[i])
+      outcomes.append(
         try finish(
           LaneEnd(
-            lane: i, condition: lanes[i].condition, attachments: lanes[i].attachments, probeNames: lanes[i].probeNames,
-            resolver: lanes[i].resolver, program: requests[i].program, output: outputs[i], item: item))
-      }
+            lane: i, condition: lane.condition.name, attachments: lane.attachments, probeNames: lane.probeNames,
+            resolver: lane.resolver, program: requests[i].program, output: outputs[i], item: shown,
+            pixelsChanged: changed)))
+    }
+    return outcomes
   }
 
-  private func open(
-    _ condition: (name: String, attachments: [Attachment]), _ item: Item, lane: Int, _ wish: Wish
-  ) throws(HostError) -> OpenLane {
-    let active = probes.filter { wish.probes?.contains($0.name) ?? true }
+  private func plan(
+    _ condition: Condition, _ item: Item, probed: Bool, _ wish: Wish
+  ) throws(HostError) -> PlannedLane {
+    let active = probed ? probes.filter { wish.probes?.contains($0.name) ?? true } : []
     let attachments = condition.attachments + active.map(\.attachment)
-    let resolver = try Resolver(model, item, attachments, condition: condition.name)
-    try begin(attachments, lane: lane, item, condition.name)
-    return OpenLane(
-      condition: condition.name, attachments: attachments,
+    let resolver = try Resolver(model, seen(item, condition, active), attachments, condition: condition.name)
+    return PlannedLane(
+      condition: condition, attachments: attachments,
       probeNames: condition.attachments.map { _ in "" } + active.map(\.name), resolver: resolver)
+  }
+
+  /// The item as each attachment of a lane sees it.
+  private func seen(_ item: Item, _ condition: Condition, _ probes: [Probe]) -> [Item] {
+    condition.attachments.map { _ in item } + probes.map { item.under($0.control, seed: seed) }
+  }
+
+  /// Makes sure that every source of a lane has run; why the lane cannot run where one has not.
+  private func fill(
+    _ lane: PlannedLane, _ item: Item, _ runs: inout SourceRuns
+  ) throws(HostError) -> ConditionOutcome.Failure? {
+    for source in lane.resolver.sources where source.count > 0 {
+      do {
+        if let name = source.origin.item, !runs.has(source.origin) {
+          try run(source.origin, on: other(name, item), &runs)
+        }
+        try runs.check(source)
+      } catch let error as SourceRuns.Missing {
+        return .init(plugin: lane.attachments[source.attachment].name, point: "\(source.point)", reason: error.reason)
+      } catch let error as HostError {
+        throw error
+      } catch {
+        return .init(plugin: lane.attachments[source.attachment].name, point: "\(source.point)", reason: "\(error)")
+      }
+    }
+    return nil
+  }
+
+  private func other(_ name: String, _ item: Item) throws -> Item {
+    guard let items else {
+      throw SourceRuns.Missing(reason: "there is no item '\(name)' here: patches from others need a dataset")
+    }
+    return try items(name, item)
+  }
+
+  /// Runs another item under a condition, for the activations that patches read of it.
+  private func run(_ origin: PatchOrigin, on item: Item, _ runs: inout SourceRuns) throws(HostError) {
+    let wish = Wish(outputRows: [item.input.ids.count - 1], captures: runs.points(of: origin), probes: [])
+    for outcome in try run(item, conditions: [origin.condition], wish) {
+      runs.take(origin, item, outcome.output, failure: outcome.failure?.reason)
+    }
   }
 
   /// Visits that the prefill plans for a condition and all probes on this item, in hook point x lane. No pass is run.
   package func plannedVisits(_ item: Item, condition name: String) throws(HostError) -> Int {
     guard let chosen = conditions.first(where: { $0.name == name }) else { return 0 }
-    let resolver = try Resolver(model, item, chosen.attachments + probes.map(\.attachment), condition: name)
+    let resolver = try Resolver(
+      model, seen(item, chosen, probes), chosen.attachments + probes.map(\.attachment), condition: name)
     let ops = resolver.program.ops.values.reduce(0) { $0 + $1.count(where: { !$0.rows.isEmpty }) }
-    return ops + resolver.program.edges.values.reduce(0) { $0 + $1.counts.count }
+    return ops + resolver.program.edges.values.reduce(0) { $0 + $1.counts.count } + (chosen.image == nil ? 0 : 1)
   }
 
-  private func begin(_ attachments: [Attachment], lane: Int, _ item: Item, _ condition: String) throws(HostError) {
-    for attachment in attachments {
-      guard case .sdk(let instance) = attachment.executor else { continue }
-      attachment.emitted.begin(UInt32(lane), name: "\(item.id)\u{0}\(condition)")
-      do { try instance.beginLane(UInt32(lane), item.facts(condition: condition)) } catch { throw .plugin(error) }
+  private func begin(
+    _ attachments: [Attachment], lane: Int, _ items: [Item], _ condition: String
+  ) throws(HostError) {
+    for (attachment, item) in zip(attachments, items) {
+      do { try attachment.begin(lane, item, condition: condition) } catch { throw .plugin(error) }
     }
   }
 

@@ -12,8 +12,9 @@ import Foundation
       """,
     version: "0.1.0",
     subcommands: [
-      RunCommand.self, PlanCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self, ReportCommand.self, ModelCommand.self, GenerateCommand.self,
-      CaptureCommand.self, TokenizeCommand.self, BenchCommand.self,
+      RunCommand.self, PlanCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self, ReportCommand.self,
+      ModelCommand.self, GenerateCommand.self, CaptureCommand.self, MeanCommand.self, TokenizeCommand.self,
+      BenchCommand.self,
     ])
 
   /// The one place where errors become text and exit codes.

@@ -20,14 +20,15 @@ struct Experiment {
   }
 
   func evaluator(of model: ModelReference) throws -> any Evaluator {
-    try ModelEvaluator(manifest: manifest, model: model, search: search)
+    try ModelEvaluator(manifest: manifest, model: model, search: search, examples: plan.dataset.examples)
   }
 
   /// The first model's evaluator, after the first example was planned on it: a wrong selector or layer is found before anything is
   /// thrown away or run.
   func firstEvaluator() throws -> (any Evaluator)? {
     guard let model = manifest.models.first else { return nil }
-    let evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+    let evaluator = try ModelEvaluator(
+      manifest: manifest, model: model, search: search, examples: plan.dataset.examples)
     _ = try evaluator.costs(of: Array(plan.dataset.examples.prefix(1)))
     return evaluator
   }
@@ -36,7 +37,8 @@ struct Experiment {
   func described(timed: Bool) throws -> PlanDescription {
     var description = PlanDescription(plan: plan, seconds: timed ? 0 : nil)
     for model in manifest.models {
-      var evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+      var evaluator = try ModelEvaluator(
+        manifest: manifest, model: model, search: search, examples: plan.dataset.examples)
       let costs = try evaluator.costs(of: plan.dataset.examples)
       description.costs += costs
       let perExample = costs.reduce(0) { $0 + $1.multiplyAdds } / max(1, plan.dataset.examples.count)

@@ -102,11 +102,14 @@ import Experiments
 
   @Test(arguments: [
     ("c_<k>: { sweep: { k: 0-1 }, steps: [] }", "'<k>' must stand in the condition's name and in its steps"),
-    ("c: { sweep: { k: 0-1 }, steps: [{ plugin: p<k> }] }", "'<k>' must stand in the condition's name and in its steps"),
+    (
+      "c: { sweep: { k: 0-1 }, steps: [{ plugin: p<k> }] }", "'<k>' must stand in the condition's name and in its steps"
+    ),
     ("c_<k>: { sweep: { k: 2-1 }, steps: [{ plugin: p<k> }] }", "'conditions.c_<k>.sweep.k' is no range: '2-1'"),
     ("c_<k>: { sweep: { k: 0-5000 }, steps: [{ plugin: p<k> }] }", "is no range"),
     ("c_<k>: { sweep: { k: [1, 1] }, steps: [{ plugin: p<k> }] }", "two conditions are called 'c_1'"),
-    ("c_<k>: { sweep: {}, steps: [] }", "nothing is swept"), ("c_<k>: { sweep: { k: [] }, steps: [] }", "has no values"),
+    ("c_<k>: { sweep: {}, steps: [] }", "nothing is swept"),
+    ("c_<k>: { sweep: { k: [] }, steps: [] }", "has no values"),
     ("c_<k>: { steps: [] }", "lacks the key 'sweep'"),
   ])
   func `a sweep that makes no sense is refused`(condition: String, why: String) {
@@ -187,7 +190,8 @@ import Experiments
     let edges = ["drop", "keep_only", "zero"].map { "{ op: \($0), tower: text, queries: last, keys: image }" }
     let others = [
       "{ op: bias, tower: text, keys: image, value: 2 }", "{ op: scale, tower: text, site: z, value: 0.5, heads: [1] }",
-      "{ op: set, tower: text, site: embed, vector: [0] }", "{ op: add, tower: vision, site: resid_post, vector: [1, 2] }",
+      "{ op: set, tower: text, site: embed, vector: [0] }",
+      "{ op: add, tower: vision, site: resid_post, vector: [1, 2] }",
     ]
     #expect(edges.count + others.count == EditDefinition.Operation.allCases.count)
     let steps = (edges + others).map { "{ edit: \($0) }" }.joined(separator: ", ")

@@ -49,8 +49,8 @@ import Testing
       "is NULL, but siteScale needs one"
     ),
     (
-      "static ablate_edit d = {.struct_size = sizeof d, .op = 8, .tower = \"text\", .site = \"z\"}; o->edits = &d, "
-        + "o->n_edits = 1;", "plan", "asks for the edit sitePatch, which this host does not offer"
+      "static ablate_edit d = {.struct_size = sizeof d, .op = 8, .tower = \"text\", .site = \"z\", .flags = 2}; o->edits = &d, "
+        + "o->n_edits = 1;", "edits[0].flags", "has bits that minor 1 does not know: 2"
     ),
     (
       "static int32_t one = 1; static ablate_edit d = {.struct_size = sizeof d, .op = 1, .tower = \"text\", "
