@@ -27,7 +27,9 @@ struct ConditionSweep {
     steps = try fields.required("steps")
     place = node
     let sweep = try fields.required("sweep")
-    let axes = try sweep.namedChildren().map { name, child in (name: name, values: try ConditionSweep.values(child.value)) }
+    let axes = try sweep.namedChildren().map { name, child in
+      (name: name, values: try ConditionSweep.values(child.value))
+    }
     let origin = try fields["of"]?.string()
     self.template = origin ?? template
     self.axes = axes

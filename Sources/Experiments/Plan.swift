@@ -18,13 +18,8 @@ package struct Fingerprints: Sendable, Equatable {
   package var instructionSet: String
 
   package init(
-<<<<<<< HEAD
-    models: [String: String], plugins: [String: String], dtype: String, imageBackend: String, numerics: String,
-    instructionSet: String
-=======
     models: [String: String], plugins: [String: String], vectors: [String: String] = [:], dtype: String,
-    imageBackend: String, numerics: String
->>>>>>> 5f27037 (WIP: patches, controls, images, displacement, means, random edges (rebasing))
+    imageBackend: String, numerics: String, instructionSet: String
   ) {
     self.models = models
     self.plugins = plugins

@@ -65,14 +65,9 @@ extension Fingerprints {
     }
     let engine = Engine.provenance
     self.init(
-<<<<<<< HEAD
-      models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, dtype: "f32",
-      imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)", instructionSet: engine.isa)
-=======
       models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, vectors: Dictionary(vectors) { $1 },
-      dtype: "f32",
-      imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version) \(engine.isa)")
->>>>>>> 5f27037 (WIP: patches, controls, images, displacement, means, random edges (rebasing))
+      dtype: "f32", imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)",
+      instructionSet: engine.isa)
   }
 }
 

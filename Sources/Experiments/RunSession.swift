@@ -98,17 +98,11 @@ extension Fingerprints {
   }
 
   /// What changed since `other`, of what both know: an added model is no change.
-<<<<<<< HEAD
   fileprivate func differences(from other: JSON) -> [String] { Fingerprints.differences(json, from: other) }
 
   /// The same of two that are JSON. The instruction set is not compared: see `RunSession`.
   static func differences(_ now: JSON, from other: JSON) -> [String] {
-    let files = ["models", "plugins"].flatMap { kind -> [String] in
-=======
-  fileprivate func differences(from other: JSON) -> [String] {
-    let now = json
     let files = ["models", "plugins", "vectors"].flatMap { kind -> [String] in
->>>>>>> 5f27037 (WIP: patches, controls, images, displacement, means, random edges (rebasing))
       guard case .object(let digests)? = now[kind] else { return [] }
       return digests.compactMap { name, digest in
         guard let before = other[kind]?[name], before != digest else { return nil }

@@ -71,17 +71,15 @@ package struct ModelInput: Sendable {
   package let newTokens: Int
   package let segments: SegmentMap
 
-<<<<<<< HEAD
   /// Rows of the prefill: the prompt, then the forced ids but the last, which predicts nothing that is asked for.
   package var prefill: Int { ids.count + max(0, forced.count - 1) }
   /// Rows that decoding brings at most; the last token that is chosen is not run.
   package var decoded: Range<Row> { ids.count..<(ids.count + max(0, newTokens - 1)) }
-=======
+
   /// The same prompt with another picture, of the same shape.
   package func replacing(pixels: Tensor) -> ModelInput {
     ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)
   }
->>>>>>> 5f27037 (WIP: patches, controls, images, displacement, means, random edges (rebasing))
 }
 
 extension VisionLanguageModel {

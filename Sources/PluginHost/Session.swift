@@ -102,11 +102,7 @@ package final class Session {
     for condition in conditions where waves.contains(where: { $0.contains(condition.name) }) {
       do {
         lanes.append(try plan(condition, item, probed: names.contains(condition.name), wish))
-      } catch {
-        guard case .plugin(.failed(let plugin, let at, let reason)) = error else { throw error }
-        outcomes.append(
-          ConditionOutcome(condition: condition.name, failure: .init(plugin: plugin, point: at, reason: reason)))
-      }
+      } catch { outcomes.append(try outcome(of: error, condition)) }
     }
     var runs = SourceRuns(lanes.flatMap(\.resolver.sources))
     for wave in waves {
@@ -124,16 +120,12 @@ package final class Session {
   ) throws(HostError) -> [ConditionOutcome] {
     var outcomes: [ConditionOutcome] = []
     var lanes: [PlannedLane] = []
-    for lane in planned {
-      if let failure = try fill(lane, item, &runs) {
-        outcomes.append(ConditionOutcome(condition: lane.condition.name, failure: failure))
-      } else {
+    for var lane in planned {
+      do {
+        try fill(&lane, item, &runs)
+        try begin(lane, at: lanes.count)
         lanes.append(lane)
-      }
-    }
-    for (i, lane) in lanes.enumerated() {
-      lanes[i].resolver.program.fill(lane.resolver.sources.map { runs.values($0) })
-      try begin(lane.attachments, lane: i, lane.resolver.items, lane.condition.name)
+      } catch { outcomes.append(try outcome(of: error, lane.condition)) }
     }
     let (shown, changed) =
       image?.apply(to: item, patchSize: model.configuration.vision.patchSize, seed: seed) ?? (item, 0)
@@ -174,25 +166,29 @@ package final class Session {
     condition.attachments.map { _ in item } + probes.map { item.under($0.control, seed: seed) }
   }
 
-  /// Makes sure that every source of a lane has run; why the lane cannot run where one has not.
-  private func fill(
-    _ lane: PlannedLane, _ item: Item, _ runs: inout SourceRuns
-  ) throws(HostError) -> ConditionOutcome.Failure? {
+  /// What a plugin's failure is: the outcome of its lane. Any other error is everybody's.
+  private func outcome(of error: HostError, _ condition: Condition) throws(HostError) -> ConditionOutcome {
+    guard case .plugin(.failed(let plugin, let at, let reason)) = error else { throw error }
+    return ConditionOutcome(condition: condition.name, failure: .init(plugin: plugin, point: at, reason: reason))
+  }
+
+  /// Gives the patches of a lane their values; those of other items are run first.
+  private func fill(_ lane: inout PlannedLane, _ item: Item, _ runs: inout SourceRuns) throws(HostError) {
     for source in lane.resolver.sources where source.count > 0 {
       do {
         if let name = source.origin.item, !runs.has(source.origin) {
           try run(source.origin, on: other(name, item), &runs)
         }
         try runs.check(source)
-      } catch let error as SourceRuns.Missing {
-        return .init(plugin: lane.attachments[source.attachment].name, point: "\(source.point)", reason: error.reason)
       } catch let error as HostError {
         throw error
       } catch {
-        return .init(plugin: lane.attachments[source.attachment].name, point: "\(source.point)", reason: "\(error)")
+        let reason = (error as? SourceRuns.Missing)?.reason ?? "\(error)"
+        throw .plugin(
+          .failed(plugin: lane.attachments[source.attachment].name, at: "\(source.point)", reason: reason))
       }
     }
-    return nil
+    lane.resolver.program.fill(lane.resolver.sources.map { runs.values($0) })
   }
 
   private func other(_ name: String, _ item: Item) throws -> Item {
@@ -219,11 +215,9 @@ package final class Session {
     return ops + resolver.program.edges.values.reduce(0) { $0 + $1.counts.count } + (chosen.image == nil ? 0 : 1)
   }
 
-  private func begin(
-    _ attachments: [Attachment], lane: Int, _ items: [Item], _ condition: String
-  ) throws(HostError) {
-    for (attachment, item) in zip(attachments, items) {
-      do { try attachment.begin(lane, item, condition: condition) } catch { throw .plugin(error) }
+  private func begin(_ lane: PlannedLane, at index: Int) throws(HostError) {
+    for (attachment, item) in zip(lane.attachments, lane.resolver.items) {
+      do { try attachment.begin(index, item, condition: lane.condition.name) } catch { throw .plugin(error) }
     }
   }
 

@@ -67,7 +67,8 @@ struct Experiment {
   func costsOfExamples() throws -> [Int] {
     var costs = plan.dataset.examples.map { _ in 1 }
     for model in manifest.models {
-      let evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+      let evaluator = try ModelEvaluator(
+        manifest: manifest, model: model, search: search, examples: plan.dataset.examples)
       for (index, example) in plan.dataset.examples.enumerated() {
         costs[index] += try evaluator.costs(of: [example]).reduce(0) { $0 + $1.multiplyAdds }
       }

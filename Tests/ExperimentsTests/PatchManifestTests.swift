@@ -3,6 +3,7 @@ import Diagnostics
 import Experiments
 import Foundation
 import PluginHost
+import TestSupport
 import Testing
 
 /// Patches, controls, images and displacement as the manifest says them, and what trial keys know of them.

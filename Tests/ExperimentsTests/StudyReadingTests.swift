@@ -6,6 +6,7 @@ import Foundation
 import Models
 import PluginRuntime
 import Tensors
+import TestSupport
 import Testing
 
 /// Displacement, means and patches on a shipped model, through the evaluator.

@@ -116,7 +116,9 @@ struct HookedSite {
             reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
             tensor: Tensor(zeros: selection.wholeShape)))
       }
-      guard let capture = lane.results.captures.last(where: { $0.reading == reading && $0.point == point }) else { break }
+      guard let capture = lane.results.captures.last(where: { $0.reading == reading && $0.point == point }) else {
+        break
+      }
       selection.gather(intoWhole: capture.tensor.base, beyond: point.site == .attnScores ? -.infinity : 0)
       noteReading(op, selection, &lane)
     case .mass(let reading, let keys):
@@ -126,14 +128,10 @@ struct HookedSite {
             reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
             tensor: Tensor(zeros: Array(selection.wholeShape.prefix(2)))))
       }
-<<<<<<< HEAD
       guard let mass = lane.results.masses.last(where: { $0.reading == reading && $0.point == point }) else { break }
       sum(selection, keys: keys, into: mass.tensor.base)
       noteReading(op, selection, &lane)
-    case .scale, .set, .add: edit(op, selection, &lane)
-=======
     case .scale, .set, .add, .patch: edit(op, selection, &lane)
->>>>>>> 5f27037 (WIP: patches, controls, images, displacement, means, random edges (rebasing))
     }
   }
 
@@ -147,23 +145,15 @@ struct HookedSite {
   private func edit(_ op: Op, _ selection: Selection, _ lane: inout Lane) {
     var difference = ck_difference()
     let copy = FloatStorage(zeros: selection.width)
-<<<<<<< HEAD
     for (n, piece) in selection.pieces.enumerated() {
       copy.base.update(from: piece, count: selection.width)
-      selection.write(op.action, to: copy.base, chunk: n)
-      ck_compare(piece, copy.base, Int64(selection.width), &difference)
-      piece.update(from: copy.base, count: selection.width)
-=======
-    for (n, offset) in selection.offsets.enumerated() {
-      copy.base.update(from: base + offset, count: selection.width)
       if case .patch(_, let values?) = op.action {
         values.copyPatch(op, selection, piece: n, axes: point.site.axes, to: copy.base)
       } else {
         selection.write(op.action, to: copy.base, chunk: n)
       }
-      ck_compare(base + offset, copy.base, Int64(selection.width), &difference)
-      (base + offset).update(from: copy.base, count: selection.width)
->>>>>>> 5f27037 (WIP: patches, controls, images, displacement, means, random edges (rebasing))
+      ck_compare(piece, copy.base, Int64(selection.width), &difference)
+      piece.update(from: copy.base, count: selection.width)
     }
     lane.results.record(op.plugin, point) {
       $0.visits += selection.isLast ? 1 : 0
