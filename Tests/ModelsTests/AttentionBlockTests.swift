@@ -75,7 +75,7 @@ import Testing
     if Engine.provenance.isa.hasPrefix("avx512") {
       #expect(bits(borrowed.logits) == bits(full.logits))
     }
-    #expect(difference(borrowed.logits, full.logits) <= LaneTests.bound)
+    #expect(difference(borrowed.logits, full.logits) <= SweepTests.bound)
   }
 
   /// Halves every pattern that it sees, so that an order or an offset that is wrong shows.
