@@ -136,10 +136,11 @@ package final class Session {
       return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
     }
     let visitor = PluginVisitor(lanes.map(\.attachments)) { [model] in model.heads(at: $0) }
-    let outputs: [LaneOutput]
+    var outputs: [LaneOutput]
     do { outputs = try model.run(shown.input, requests, visitor: visitor) } catch { throw .model(error) }
     for (i, lane) in lanes.enumerated() {
       runs.take(PatchOrigin(condition: lane.condition.name), item, outputs[i])
+      outputs[i].results.captures.removeAll { $0.plugin == Program.reader && !wish.captures.contains($0.point) }
       outcomes.append(
         try finish(
           LaneEnd(

@@ -56,12 +56,13 @@ import Testing
     for point in ["vision.0.resid_post", "projector.out", "text.0.resid_post"] {
       #expect(ratio[point] == 1 && abs((cosine[point] ?? 0) - 1) < 1e-12)
     }
-    for layer in 1...3 { #expect(try #require(cosine["text.\(layer).resid_post"]) < 0.999) }
+    for layer in 1...3 { #expect(try #require(cosine["text.\(layer).resid_post"]) < 0.99999) }
     let halved = (try values(outcomes, "halved", "norm_ratio"), try values(outcomes, "halved", "cosine"))
-    #expect(abs(halved.0["text.3.resid_post"]! - 0.5) < 1e-6 && abs(halved.1["text.3.resid_post"]! + 1) < 1e-6)
+    #expect(abs(try #require(halved.0["text.3.resid_post"]) - 0.5) < 1e-6)
+    #expect(abs(try #require(halved.1["text.3.resid_post"]) + 1) < 1e-6)
     let restored = try values(outcomes, "restored", "cosine")
-    #expect(try #require(restored["text.1.resid_post"]) < 0.999)
-    #expect(abs(restored["text.2.resid_post"]! - 1) < 1e-12 && abs(restored["text.3.resid_post"]! - 1) < 1e-12)
+    #expect(try #require(restored["text.1.resid_post"]) < 0.99999)
+    for layer in 2...3 { #expect(abs(try #require(restored["text.\(layer).resid_post"]) - 1) < 1e-12) }
   }
 
   @Test func `displacement looks where it is told to`() throws {
