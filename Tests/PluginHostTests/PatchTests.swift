@@ -146,10 +146,10 @@ import Testing
   func `round in a circle, or from nowhere, is refused with the path`(a: String, b: String, why: String) throws {
     let host = try HostCase("mha")
     let (into, from) = a == "c" ? ("b", "c") : (a, b)
+    var conditions: [(name: String, steps: [AttachmentSpec])] = [(name: into, steps: [Self.patch(from)])]
+    if into != "b" { conditions.append((name: "b", steps: [Self.patch("a")])) }
     let error = #expect(throws: HostError.self) {
-      _ = try Session(
-        host.model,
-        conditions: [(into, [Self.patch(from)])] + (into == "b" ? [] : [("b", [Self.patch("a")])]), probes: [], seed: 0)
+      _ = try Session(host.model, conditions: conditions, probes: [], seed: 0)
     }
     #expect(error?.diagnosis.what.contains(why) == true)
   }
