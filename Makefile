@@ -1,5 +1,6 @@
 # make demo   installs what is missing, builds, and runs the main job on what the repository ships
 # make test   the same for all tests
+# make study  runs manifests/compensation/*.yaml, the study on the demo models, and reports; it resumes
 PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libturbojpeg0-dev libwebp-dev
 # Tests on a cluster of this machine, and of a database; without them those tests are skipped and say so.
 TEST_PACKAGES := slurm-wlm munge iproute2 postgresql
@@ -10,6 +11,18 @@ SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 demo: build plugins
 	$(BINARY) run manifests/quick.yaml --out runs/demo --fresh
 	$(BINARY) report runs/demo
+
+study: build plugins
+	@for name in two-by-two vision-sweep decoder-windows patching controls; do \
+	  $(BINARY) run manifests/compensation/$$name.yaml --out runs/study/$$name && \
+	  $(BINARY) report runs/study/$$name || exit $$?; done
+
+# For mean ablation in controls.yaml; only when a demo model changes, which their digest would tell.
+means: build
+	@mkdir -p manifests/compensation/means
+	@for model in demo-compensating demo-control demo-grouped; do \
+	  $(BINARY) mean --model $$model --dataset data/parts --offset 200 --at projector.out --tokens image \
+	    --out manifests/compensation/means/$$model.safetensors || exit $$?; done
 
 test: deps test-deps plugins
 	swift build -c release --build-tests
@@ -46,4 +59,4 @@ clean:
 	rm -rf .build runs
 	@$(MAKE) --no-print-directory -C Plugins clean
 
-.PHONY: demo test build plugins deps test-deps format clean
+.PHONY: demo study means test build plugins deps test-deps format clean

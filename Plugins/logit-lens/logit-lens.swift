@@ -154,7 +154,8 @@ nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
   (plugin.params, plugin.n_params) = (UnsafePointer(memory.array(params)), UInt64(params.count))
   plugin.create = { host, model, values, n, error in
     guard let made = LogitLens(host!, known: model!.pointee.known_vocabulary, elements(values, n)) else {
-      strncpy(error!.pointee.message, "vocabulary: write known, all, or ids such as 0-31999", Int(error!.pointee.capacity))
+      strncpy(
+        error!.pointee.message, "vocabulary: write known, all, or ids such as 0-31999", Int(error!.pointee.capacity))
       error!.pointee.code = ABLATE_E_INVALID
       return nil
     }

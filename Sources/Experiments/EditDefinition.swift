@@ -15,18 +15,22 @@ package struct EditDefinition: Sendable, Equatable {
   package var tokens: String
   package var value: Double
   package var vector: [Double]
+  /// A file of `ablate mean` in the place of `vector`: a vector for each hook point.
+  package var vectorFile: VectorFile?
+  /// The run whose activation a patch takes.
+  package var from: PatchReference?
   package var keepSelf: Bool
   package var onEmpty: EmptyRow
   package var place: String
 
   package enum Operation: String, Sendable, CaseIterable {
-    case drop, bias, zero, scale, set, add
+    case drop, bias, zero, scale, set, add, patch
     case keepOnly = "keep_only"
 
     package var isEdge: Bool {
       switch self {
       case .drop, .keepOnly, .bias, .zero: true
-      case .scale, .set, .add: false
+      case .scale, .set, .add, .patch: false
       }
     }
   }
@@ -45,7 +49,7 @@ package struct EditDefinition: Sendable, Equatable {
   package static func == (a: EditDefinition, b: EditDefinition) -> Bool { a.json == b.json }
 
   static let edgeKeys = ["op", "tower", "layers", "heads", "queries", "keys", "value", "keep_self", "on_empty"]
-  static let siteKeys = ["op", "tower", "site", "layers", "heads", "tokens", "value", "vector"]
+  static let siteKeys = ["op", "tower", "site", "layers", "heads", "tokens", "value", "vector", "from"]
 
   /// Only keys that have an effect: a `value` beside `drop` would be ignored in silence.
   private static func keys(of operation: Operation) -> [String] {
@@ -53,15 +57,17 @@ package struct EditDefinition: Sendable, Equatable {
     let unused =
       switch operation {
       case .drop, .keepOnly, .zero: ["value"]
-      case .set: ["value"]
-      case .scale: ["vector"]
-      case .bias, .add: [String]()
+      case .set: ["value", "from"]
+      case .scale: ["vector", "from"]
+      case .add: ["from"]
+      case .patch: ["value", "vector"]
+      case .bias: [String]()
       }
     return keys.filter { !unused.contains($0) }
   }
 
-  init(_ node: ManifestNode) throws {
-    let any = try node.fields(known: EditDefinition.edgeKeys + ["site", "tokens", "vector"])
+  init(_ node: ManifestNode, folder: String) throws {
+    let any = try node.fields(known: EditDefinition.edgeKeys + ["site", "tokens", "vector", "from"])
     let word = try any.required("op").choice(Operation.allCases.map(\.rawValue))
     operation = Operation(rawValue: word) ?? .drop
     let fields = try node.fields(known: EditDefinition.keys(of: operation))
@@ -75,11 +81,14 @@ package struct EditDefinition: Sendable, Equatable {
     tokens = try fields["tokens"]?.string() ?? "all"
     value = try fields["value"]?.double() ?? (operation == .add ? 1 : 0)
     if fields["value"] == nil, operation == .bias || operation == .scale { _ = try fields.required("value") }
-    vector = try fields["vector"].map { try $0.list().map { try $0.double() } } ?? []
+    let given = fields["vector"]
+    vectorFile = try given.flatMap { $0.isMapping ? try VectorFile($0, folder: folder) : nil }
+    vector = vectorFile == nil ? try given.map { try $0.list().map { try $0.double() } } ?? [] : []
     if operation == .set || operation == .add {
       let node = try fields.required("vector")
-      guard !vector.isEmpty else { throw node.refuse("the vector has no numbers") }
+      guard !vector.isEmpty || vectorFile != nil else { throw node.refuse("the vector has no numbers") }
     }
+    from = operation == .patch ? try PatchReference(fields.required("from"), withLayer: true) : nil
     keepSelf = try fields["keep_self"]?.bool() ?? false
     onEmpty = EmptyRow(rawValue: try fields["on_empty"]?.choice(EmptyRow.allCases.map(\.rawValue)) ?? "error") ?? .error
     place = node.place
@@ -104,6 +113,8 @@ package struct EditDefinition: Sendable, Equatable {
     } else {
       fields.append(("tokens", .string(tokens)))
       if !vector.isEmpty { fields.append(("vector", .array(vector.map(JSON.double)))) }
+      if let vectorFile { fields.append(("vector", vectorFile.json)) }
+      if let from { fields.append(("from", from.json)) }
     }
     if EditDefinition.keys(of: operation).contains("value") { fields.append(("value", .double(value))) }
     return .object(fields)

@@ -29,7 +29,8 @@ extension ModelEvaluator {
         forced: manifest.readings.contains(.answerLogprob))
       let references = references(for: manifest.readings)
       let cost = try session.cost(
-        prepared.item, conditions: names + references, wish(prepared.item.input, manifest.readings, probes: nil))
+        prepared.item, conditions: names + references,
+        try wish(prepared.item.input, manifest.readings, probes: nil))
       for index in costs.indices {
         costs[index].add(cost.multiplyAdds.lanes[index], visits: cost.visits[index], full: cost.multiplyAdds.full)
       }

@@ -1,4 +1,6 @@
 import Datasets
+import Diagnostics
+import PluginHost
 
 /// The whole truth of an experiment, as plain values with every default filled in. `ManifestLoader.swift` makes it from
 /// YAML, `manifests/experiment.schema.json` says the same to editors.
@@ -16,6 +18,7 @@ package struct Manifest: Sendable, Equatable {
   package var readings: [Reading]
   /// How many tokens are generated at most for an answer; 0: none.
   package var maxNewTokens: Int
+  package var displacement = Displacement.standard
   package var compensation: CompensationAnalysis?
 }
 
@@ -47,12 +50,25 @@ package struct ConditionDefinition: Sendable, Equatable {
 package enum ConditionStep: Sendable, Equatable {
   case plugin(PluginUse)
   case edit(EditDefinition)
+  /// Another image in the place of the example's.
+  case image(InputImage)
+
+  /// The run that its patches take activations from.
+  package var from: PatchReference? {
+    switch self {
+    case .plugin(let use): use.from
+    case .edit(let edit): edit.from
+    case .image: nil
+    }
+  }
 }
 
 /// A plugin with the parameters that the manifest gives it; those that it does not name keep the plugin's defaults.
 package struct PluginUse: Sendable, Equatable {
   package var plugin: String
   package var parameters: [Parameter]
+  /// The run that its patches take activations from; nil: it patches nothing.
+  package var from: PatchReference?
   /// Where the manifest says it, `file:line:column`: for the errors that only the plugin's own list of parameters can find.
   package var place: String
 
@@ -63,7 +79,8 @@ package struct PluginUse: Sendable, Equatable {
   }
 
   package static func == (a: PluginUse, b: PluginUse) -> Bool {
-    a.plugin == b.plugin && a.parameters.elementsEqual(b.parameters) { $0.name == $1.name && $0.value == $1.value }
+    a.plugin == b.plugin && a.from == b.from
+      && a.parameters.elementsEqual(b.parameters) { $0.name == $1.name && $0.value == $1.value }
   }
 }
 
@@ -80,6 +97,8 @@ package indirect enum ParameterValue: Sendable, Equatable {
 package struct ProbeDefinition: Sendable, Equatable {
   package var name: String
   package var use: PluginUse
+  /// The same question where the answer should be no.
+  package var control: ProbeControl?
 }
 
 /// What is read of every trial without a plugin.
@@ -90,6 +109,23 @@ package enum Reading: String, Sendable, CaseIterable {
   case answerLogprob = "answer_logprob"
   /// Kullback-Leibler divergence (nats) of the clean next-token distribution from this trial's, at the last prompt token.
   case kl
+  /// How far activations are from those of the clean run: norm ratio and cosine, each the mean over chosen rows.
+  case displacement
+}
+
+/// Where the reading `displacement` looks.
+package struct Displacement: Sendable, Equatable {
+  /// Hook points, `tower.layers.site`.
+  package var points: [String]
+  /// Rows, the same selector in each tower.
+  package var tokens: String
+
+  package init(points: [String], tokens: String) { (self.points, self.tokens) = (points, tokens) }
+
+  package static let standard = Displacement(
+    points: ["vision.*.resid_post", "projector.out", "text.*.resid_post"], tokens: "image")
+
+  var json: JSON { .object([("at", .strings(points)), ("tokens", .string(tokens))]) }
 }
 
 /// Which conditions stand for which cell of the two-by-two, and what is read of them.

@@ -9,10 +9,13 @@ extension Manifest {
       ("ablate", .int(Manifest.schemaVersion)), ("name", .string(name)), ("seed", .int(seed)),
       ("models", .strings(models.map(\.spelling))), ("dataset", dataset.json), ("mask_rule", maskRule.json),
       ("conditions", .object(conditions.map { ($0.name, $0.json) })),
-      ("probes", .object(probes.map { ($0.name, $0.use.json) })),
+      ("probes", .object(probes.map { ($0.name, $0.json) })),
       ("readings", .strings(readings.map(\.rawValue))),
       ("generate", .object([("max_new_tokens", .int(maxNewTokens))])),
     ]
+    if readings.contains(.displacement) || displacement != .standard {
+      fields.append(("displacement", displacement.json))
+    }
     if let compensation { fields.append(("analysis", .object([("compensation", compensation.json)]))) }
     return .object(fields)
   }
@@ -79,6 +82,7 @@ extension ConditionStep {
     switch self {
     case .plugin(let use): use.json
     case .edit(let edit): .object([("edit", edit.json)])
+    case .image(let image): .object([("input", .object([("image", .string(image.rawValue))]))])
     }
   }
 
@@ -91,7 +95,16 @@ extension ConditionStep {
 extension PluginUse {
   package var json: JSON {
     let with = JSON.object(parameters.map { ($0.name, $0.value.json) })
-    return .object([("plugin", .string(plugin))] + (parameters.isEmpty ? [] : [("with", with)]))
+    return .object(
+      [("plugin", .string(plugin))] + (parameters.isEmpty ? [] : [("with", with)])
+        + (from.map { [("from", $0.json)] } ?? []))
+  }
+}
+
+extension ProbeDefinition {
+  package var json: JSON {
+    guard let control, case .object(let use) = use.json else { return use.json }
+    return .object(use + [("control", .string(control.rawValue))])
   }
 }
 

@@ -1,6 +1,7 @@
 import Datasets
 import Diagnostics
 import Foundation
+import PluginHost
 
 extension Manifest {
   /// Reads a manifest. Paths in it are relative to the manifest's folder.
@@ -33,10 +34,11 @@ extension Manifest {
     models = try Manifest.models(fields.required("models"), folder: folder)
     dataset = try Manifest.dataset(fields.required("dataset"), folder: folder)
     maskRule = try fields["mask_rule"].map(Manifest.maskRule) ?? .coverage(0.5)
-    conditions = try Manifest.conditions(fields.required("conditions"))
+    conditions = try Manifest.conditions(fields.required("conditions"), folder: folder)
     probes = try fields["probes"].map(Manifest.probes) ?? []
     readings = try fields["readings"].map(Manifest.readings) ?? []
     maxNewTokens = try fields["generate"].map(Manifest.maxNewTokens) ?? 16
+    displacement = try fields["displacement"].map(Manifest.displacement) ?? .standard
     compensation = nil
     compensation = try fields["analysis"].flatMap { try compensation(in: $0) }
     try checkReadings(fields["readings"] ?? root, generate: fields["generate"])
@@ -44,6 +46,7 @@ extension Manifest {
 
   static let keys = [
     "ablate", "name", "seed", "models", "dataset", "mask_rule", "conditions", "probes", "readings", "generate",
+    "displacement",
     "analysis",
   ]
 
@@ -101,14 +104,15 @@ extension Manifest {
     return .coverage(value)
   }
 
-  private static func conditions(_ node: ManifestNode) throws -> [ConditionDefinition] {
+  private static func conditions(_ node: ManifestNode, folder: String) throws -> [ConditionDefinition] {
+    func step(_ node: ManifestNode) throws -> ConditionStep { try Manifest.step(node, folder: folder) }
     let children = try node.namedChildren()
     guard !children.isEmpty else { throw node.refuse("no condition is named", remedy: "'clean: []' is the simplest") }
     var conditions: [ConditionDefinition] = []
     for (name, child) in children {
       let made =
         child.value.isMapping
-        ? try Sweep(named: name, child.value).conditions(step)
+        ? try ConditionSweep(named: name, child.value).conditions(step)
         : [ConditionDefinition(name: name, steps: try child.value.list().map(step))]
       for condition in made {
         guard !conditions.contains(where: { $0.name == condition.name }) else {
@@ -117,16 +121,29 @@ extension Manifest {
         conditions.append(condition)
       }
     }
+    try checkSources(conditions)
     return conditions
   }
 
-  private static func step(_ node: ManifestNode) throws -> ConditionStep {
-    let fields = try node.fields(known: ["plugin", "with", "edit"])
-    guard let edit = fields["edit"] else { return .plugin(try PluginUse(node)) }
-    guard fields.children.count == 1 else {
-      throw node.refuse("a step is either a plugin or an edit, not both", remedy: "make two steps of it")
+  /// Patches come from conditions that exist, and never from themselves.
+  private static func checkSources(_ conditions: [ConditionDefinition]) throws {
+    do {
+      _ = try PatchOrder(conditions.map { ($0.name, $0.steps.compactMap(\.from?.origin)) })
+    } catch {
+      let place = conditions.first { $0.name == error.condition }?.steps.compactMap(\.from).first?.place
+      throw ExperimentError.manifest(place: place ?? "conditions.\(error.condition)", what: error.text, remedy: "")
     }
-    return .edit(try EditDefinition(edit))
+  }
+
+  private static func step(_ node: ManifestNode, folder: String) throws -> ConditionStep {
+    let fields = try node.fields(known: ["plugin", "with", "from", "edit", "input"])
+    guard let child = fields["edit"] ?? fields["input"] else { return .plugin(try PluginUse(node)) }
+    guard fields.children.count == 1 else {
+      throw node.refuse("a step is either a plugin, an edit or an input", remedy: "make several steps of it")
+    }
+    if fields["edit"] != nil { return .edit(try EditDefinition(child, folder: folder)) }
+    let word = try child.fields(known: ["image"]).required("image").choice(InputImage.allCases.map(\.rawValue))
+    return .image(InputImage(rawValue: word) ?? .blank)
   }
 
   private static func probes(_ node: ManifestNode) throws -> [ProbeDefinition] {
@@ -134,7 +151,10 @@ extension Manifest {
       guard Reading(rawValue: name) == nil else {
         throw child.value.refuse("'\(name)' is the name of a built-in reading", remedy: "give the probe another name")
       }
-      return ProbeDefinition(name: name, use: try PluginUse(child.value))
+      let fields = try child.value.fields(known: ["plugin", "with", "control"])
+      let control = try fields["control"]?.choice(ProbeControl.allCases.map(\.rawValue))
+      return ProbeDefinition(
+        name: name, use: try PluginUse(child.value), control: control.flatMap(ProbeControl.init(rawValue:)))
     }
   }
 
@@ -152,12 +172,27 @@ extension Manifest {
     try node.fields(known: ["max_new_tokens"]).required("max_new_tokens").int(in: 0...65536)
   }
 
+  private static func displacement(_ node: ManifestNode) throws -> Displacement {
+    let fields = try node.fields(known: ["at", "tokens"])
+    var displacement = Displacement.standard
+    if let at = fields["at"] {
+      displacement.points = try at.list().map { try $0.string() }
+      guard !displacement.points.isEmpty else { throw at.refuse("no hook point is named") }
+    }
+    displacement.tokens = try fields["tokens"]?.string() ?? displacement.tokens
+    return displacement
+  }
+
   private func checkReadings(_ node: ManifestNode, generate: ManifestNode?) throws {
     if readings.contains(.accuracy), maxNewTokens == 0 {
       throw (generate ?? node).refuse("'accuracy' needs generated tokens", remedy: "max_new_tokens of at least 1")
     }
     if readings.contains(.kl), !conditions.contains(where: \.steps.isEmpty) {
       throw node.refuse("'kl' compares with a clean run and no condition is empty", remedy: "add 'clean: []'")
+    }
+    if readings.contains(.displacement), !conditions.contains(where: \.steps.isEmpty) {
+      throw node.refuse(
+        "'displacement' compares with a clean run and no condition is empty", remedy: "add 'clean: []'")
     }
     if probes.isEmpty, readings.isEmpty {
       throw node.refuse("neither probes nor readings: the run would leave no rows", remedy: "readings: [accuracy]")
@@ -190,8 +225,9 @@ extension Manifest {
 
 extension PluginUse {
   init(_ node: ManifestNode) throws {
-    let fields = try node.fields(known: ["plugin", "with"])
+    let fields = try node.fields(known: ["plugin", "with", "from", "control"])
     plugin = try fields.required("plugin").string()
+    from = try fields["from"].map { try PatchReference($0, withLayer: false) }
     parameters = try fields["with"].map(PluginUse.parameters) ?? []
     place = node.place
   }

@@ -14,19 +14,34 @@ package struct ModelEvaluator: Evaluator {
   let manifest: Manifest
   let model: VisionLanguageModel
   let session: Session
+  private let words: [WordCount]
 
-  /// - Parameter reuse: whether conditions of one example share what they have in common.
-  package init(manifest: Manifest, model reference: ModelReference, search: PluginSearch, reuse: Bool = true) throws {
+  /// - Parameters:
+  ///   - examples: the dataset's slice: for patches from other examples, and for words that controls draw.
+  ///   - reuse: whether conditions of one example share what they have in common.
+  package init(
+    manifest: Manifest, model reference: ModelReference, search: PluginSearch, examples: [Example], reuse: Bool = true
+  ) throws {
     self.manifest = manifest
     let catalogue = PluginCatalogue(search: search)
     let conditions = try manifest.conditions.map { condition in
-      (name: condition.name, steps: try condition.steps.map(catalogue.spec))
+      (name: condition.name, steps: try condition.steps.map { try catalogue.spec(of: $0, model: reference.name) })
     }
-    let probes = try manifest.probes.map { (name: $0.name, spec: try catalogue.spec(of: $0.use)) }
-    model = try VisionLanguageModel(folder: reference.folder(), name: reference.name)
+    let probes = try manifest.probes.map {
+      ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use), control: $0.control)
+    }
+    let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name)
+    self.model = model
     session = try Session(
       model, conditions: conditions + [(Self.reference, [])], probes: probes,
-      seed: UInt64(bitPattern: Int64(manifest.seed)), reuse: reuse)
+      seed: UInt64(bitPattern: Int64(manifest.seed)), reuse: reuse
+    ) { name, item in
+      let other = try examples.source(name, of: item.id, seed: manifest.seed)
+      return try PreparedExample(other, model: model, rule: manifest.maskRule, newTokens: 0, forced: false).item
+    }
+    words =
+      manifest.probes.contains { $0.control == .randomWord }
+      ? try examples.wordCounts.map { WordCount(label: try model.label("word", $0.word), count: $0.count) } : []
   }
 
   package mutating func evaluate(
@@ -36,35 +51,45 @@ package struct ModelEvaluator: Evaluator {
     let prepared = try PreparedExample(
       example, model: model, rule: manifest.maskRule,
       newTokens: readings.contains(.accuracy) ? manifest.maxNewTokens : 0,
-      forced: readings.contains(.answerLogprob))
+      forced: readings.contains(.answerLogprob), words: words)
+    let points = try points(for: readings)
     let outcomes = try session.run(
       prepared.item, conditions: conditions + references(for: readings),
-      wish(prepared.item.input, readings, probes: Set(probes)))
+      try wish(prepared.item.input, readings, probes: Set(probes)))
     let clean = outcomes.first { $0.condition == Self.reference }
-    return outcomes.filter { $0.condition != Self.reference }.map { outcome in
+    return try outcomes.filter { $0.condition != Self.reference }.map { outcome in
       if let failure = outcome.failure {
         return TrialOutcome(
           condition: outcome.condition,
           result: .failed(TrialFailure(plugin: failure.plugin, hookPoint: failure.point, reason: failure.reason)))
       }
-      let values = readings.flatMap { read($0, outcome, clean, prepared) } + outcome.tables.flatMap { $0.measurements }
+      let values =
+        try readings.flatMap { try read($0, outcome, clean, prepared, points) }
+        + outcome.tables.flatMap { $0.measurements }
       return TrialOutcome(condition: outcome.condition, result: .completed(values, outcome.receipts.map(Receipt.init)))
     }
   }
 
   /// What the readings need beside the conditions that are asked for.
-  func references(for readings: [Reading]) -> [String] { readings.contains(.kl) ? [Self.reference] : [] }
+  func references(for readings: [Reading]) -> [String] {
+    readings.contains(.kl) || readings.contains(.displacement) ? [Self.reference] : []
+  }
+
+  private func points(for readings: [Reading]) throws -> [HookPoint] {
+    readings.contains(.displacement) ? try model.hooks.match(manifest.displacement.points) : []
+  }
 
   /// Logits are read only where a reading of the answer wants them; probes alone need none.
-  func wish(_ input: ModelInput, _ readings: [Reading], probes: Set<String>?) -> Session.Wish {
+  func wish(_ input: ModelInput, _ readings: [Reading], probes: Set<String>?) throws -> Session.Wish {
     let last = input.ids.count - 1
     let rows = readings.isEmpty ? 0..<0 : last..<(last + max(1, input.forced.count))
-    return Session.Wish(outputRows: Array(rows), probes: probes)
+    return Session.Wish(outputRows: Array(rows), captures: try points(for: readings), probes: probes)
   }
 
   private func read(
-    _ reading: Reading, _ outcome: ConditionOutcome, _ clean: ConditionOutcome?, _ prepared: PreparedExample
-  ) -> [MeasuredValue] {
+    _ reading: Reading, _ outcome: ConditionOutcome, _ clean: ConditionOutcome?, _ prepared: PreparedExample,
+    _ points: [HookPoint]
+  ) throws -> [MeasuredValue] {
     let (output, input) = (outcome.output, prepared.item.input)
     guard let first = output.rows.firstIndex(of: input.ids.count - 1) else { return [] }
     func value(_ metric: String, _ value: Double, label: String? = nil) -> [MeasuredValue] {
@@ -84,6 +109,12 @@ package struct ModelEvaluator: Evaluator {
         return []
       }
       return value("kl", divergence(reference.logits, row, output.logits, first))
+    case .displacement:
+      guard let clean else { return [] }
+      return try points.flatMap { point in
+        let rows = try prepared.item.rows(of: .selector(manifest.displacement.tokens), in: point.tower)
+        return displacement(of: outcome, from: clean, at: point, rows: rows)
+      }
     }
   }
 }

@@ -7,6 +7,8 @@ package struct Fingerprints: Sendable, Equatable {
   package var models: [String: String]
   /// Digest of every plugin of the manifest (the bytes of the library, or of its declaration), by its name there.
   package var plugins: [String: String]
+  /// Digest of every file of vectors that an edit takes, by its path.
+  package var vectors: [String: String]
   package var dtype: String
   package var imageBackend: String
   /// Changes whenever the same inputs may give other bits on one machine: the engine's version and its library's.
@@ -16,11 +18,12 @@ package struct Fingerprints: Sendable, Equatable {
   package var instructionSet: String
 
   package init(
-    models: [String: String], plugins: [String: String], dtype: String, imageBackend: String, numerics: String,
-    instructionSet: String
+    models: [String: String], plugins: [String: String], vectors: [String: String] = [:], dtype: String,
+    imageBackend: String, numerics: String, instructionSet: String
   ) {
     self.models = models
     self.plugins = plugins
+    self.vectors = vectors
     self.dtype = dtype
     self.imageBackend = imageBackend
     self.numerics = numerics
@@ -55,26 +58,25 @@ package struct Plan: Sendable {
     self.manifest = manifest
     self.dataset = dataset
     self.fingerprints = fingerprints
-    let conditions = try manifest.conditions.map { condition in
-      (condition.name, try condition.steps.map { try fingerprints.identity(of: $0) })
-    }
     probes =
-      try manifest.probes.map { ($0.name, SHA256.hex(try fingerprints.identity(of: .plugin($0.use)).compact)) }
+      try manifest.probes.map { ($0.name, SHA256.hex(try fingerprints.identity(of: $0).compact)) }
       + manifest.readings.map { ($0.rawValue, Plan.digest(of: $0, manifest)) }
-    let settings = JSON.object([
-      ("seed", .int(manifest.seed)), ("mask_rule", manifest.maskRule.json), ("dtype", .string(fingerprints.dtype)),
-      ("image_backend", .string(fingerprints.imageBackend)), ("numerics", .string(fingerprints.numerics)),
-    ])
+    let settings = JSON.object(
+      [
+        ("seed", .int(manifest.seed)), ("mask_rule", manifest.maskRule.json), ("dtype", .string(fingerprints.dtype)),
+        ("image_backend", .string(fingerprints.imageBackend)), ("numerics", .string(fingerprints.numerics)),
+      ] + Plan.words(manifest, dataset))
     trials = try manifest.models.flatMap { model in
       let modelDigest = try fingerprints.digest(ofModel: model.name)
-      return dataset.examples.flatMap { example in
-        conditions.map { condition, steps in
+      let sources = try PatchSources(manifest, dataset, fingerprints, model: model.name)
+      return try dataset.examples.flatMap { example in
+        try manifest.conditions.map { condition in
           let identity: [JSON] = [
             .string("trial 1"), .strings([model.name, modelDigest]), .strings([example.id, example.digest]),
-            .string(condition), .array(steps), settings,
+            .string(condition.name), .array(sources.steps(of: condition.name)), settings,
           ]
-          let key = SHA256.hex(JSON.array(identity).compact)
-          return Trial(key: key, model: model.name, example: example.id, condition: condition)
+          let key = SHA256.hex(JSON.array(identity + (try sources.identity(of: condition, on: example))).compact)
+          return Trial(key: key, model: model.name, example: example.id, condition: condition.name)
         }
       }
     }
@@ -90,10 +92,22 @@ package struct Plan: Sendable {
     return part
   }
 
+  /// The words that a control may draw depend on the whole slice of the dataset.
+  private static func words(_ manifest: Manifest, _ dataset: Dataset) -> [(String, JSON)] {
+    guard manifest.probes.contains(where: { $0.control == .randomWord }) else { return [] }
+    let counts = dataset.examples.wordCounts.map { ($0.word, JSON.int($0.count)) }
+    return [("words", .string(SHA256.hex(JSON.object(counts).compact)))]
+  }
+
   /// Only readings of the generated answer depend on how much is generated.
   private static func digest(of reading: Reading, _ manifest: Manifest) -> String {
-    let tokens = reading == .accuracy ? [JSON.int(manifest.maxNewTokens)] : []
-    return SHA256.hex(JSON.array([.string("reading 1"), .string(reading.rawValue)] + tokens).compact)
+    let settings: [JSON] =
+      switch reading {
+      case .accuracy: [.int(manifest.maxNewTokens)]
+      case .displacement: [manifest.displacement.json]
+      case .answerLogprob, .kl: []
+      }
+    return SHA256.hex(JSON.array([.string("reading 1"), .string(reading.rawValue)] + settings).compact)
   }
 }
 
@@ -105,12 +119,55 @@ extension Fingerprints {
     return digest
   }
 
-  /// What a step is: its spelling with the digest of its plugin. Where it stands in the manifest is no part of it.
-  fileprivate func identity(of step: ConditionStep) throws -> JSON {
-    guard let plugin = step.plugin else { return step.json }
-    guard let digest = plugins[plugin] else {
-      throw ExperimentError.evaluator(model: "", example: "", what: "the plugin '\(plugin)' has no digest")
+  fileprivate func identity(of probe: ProbeDefinition) throws -> JSON {
+    .array([.string(try digest(ofPlugin: probe.use.plugin)), probe.json])
+  }
+
+  /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it.
+  fileprivate func identity(of step: ConditionStep, model: String) throws -> JSON {
+    switch step {
+    case .plugin(let use): return .array([.string(try digest(ofPlugin: use.plugin)), step.json])
+    case .edit(var edit):
+      if let file = edit.vectorFile { edit.vectorFile?.path = vectors[file.path(model: model)] ?? "" }
+      return ConditionStep.edit(edit).json
+    case .image: return step.json
     }
-    return .array([.string(digest), step.json])
+  }
+
+  private func digest(ofPlugin name: String) throws -> String {
+    guard let digest = plugins[name] else {
+      throw ExperimentError.evaluator(model: "", example: "", what: "the plugin '\(name)' has no digest")
+    }
+    return digest
+  }
+}
+
+/// What the patches of conditions read, for the trial keys of one model.
+private struct PatchSources {
+  let manifest: Manifest
+  let examples: [Example]
+  /// By condition.
+  private let steps: [String: [JSON]]
+
+  init(_ manifest: Manifest, _ dataset: Dataset, _ fingerprints: Fingerprints, model: String) throws {
+    (self.manifest, examples) = (manifest, dataset.examples)
+    let all = try manifest.conditions.map { condition in
+      (condition.name, try condition.steps.map { try fingerprints.identity(of: $0, model: model) })
+    }
+    steps = Dictionary(all) { $1 }
+  }
+
+  func steps(of condition: String) -> [JSON] { steps[condition] ?? [] }
+
+  /// The runs that are patched from: their example, where it is another, their steps, and what they are patched from in turn. Empty where
+  /// nothing is patched.
+  func identity(of condition: ConditionDefinition, on example: Example) throws -> [JSON] {
+    try condition.steps.compactMap(\.from).compactMap { from in
+      guard let source = manifest.conditions.first(where: { $0.name == from.condition }) else { return nil }
+      let other = try from.item.map { try examples.source($0, of: example.id, seed: manifest.seed) }
+      return .array(
+        [.strings(other.map { [$0.id, $0.digest] } ?? []), .array(steps(of: source.name))]
+          + (try identity(of: source, on: other ?? example)))
+    }
   }
 }

@@ -83,7 +83,7 @@ package struct PlanDescription: Sendable {
       ("parts", .int(partCount)), ("dataset_digest", .string(plan.dataset.digest)),
       ("mask_rule", manifest.maskRule.json),
       ("trials", .int(plan.trials.count)), ("conditions", .array(conditions)),
-      ("probes", .object(manifest.probes.map { ($0.name, $0.use.json) })),
+      ("probes", .object(manifest.probes.map { ($0.name, $0.json) })),
       ("readings", .strings(manifest.readings.map(\.rawValue))), ("max_new_tokens", .int(manifest.maxNewTokens)),
       ("costs", .array(costs)),
     ])
@@ -98,7 +98,7 @@ package struct PlanDescription: Sendable {
         + " = \(plan.trials.count) trials", "",
       "models      " + manifest.models.map(\.name).joined(separator: ", "),
       "dataset     \(plan.dataset.path): \(examples) of \(plan.dataset.available) examples, \(partCount) parts",
-      "probes      " + manifest.probes.map { "\($0.name) = \($0.use.words)" }.joined(separator: ", "),
+      "probes      " + manifest.probes.map(\.words).joined(separator: ", "),
       "readings    " + manifest.readings.map(\.rawValue).joined(separator: ", "), "conditions",
     ]
     let width = manifest.groups.map(\.name.count).max() ?? 0
@@ -164,7 +164,14 @@ extension ConditionStep {
     switch self {
     case .plugin(let use): use.words
     case .edit(let edit): "edit \(edit.json.compact)"
+    case .image(let image): "\(image.rawValue) image"
     }
+  }
+}
+
+extension ProbeDefinition {
+  fileprivate var words: String {
+    "\(name) = \(use.words)" + (control.map { " as control \($0.rawValue)" } ?? "")
   }
 }
 

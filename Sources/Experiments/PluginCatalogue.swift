@@ -10,17 +10,22 @@ import Tensors
 struct PluginCatalogue {
   let search: PluginSearch
 
-  func spec(of step: ConditionStep) throws -> AttachmentSpec {
+  /// - Parameter model: the model's name, for files of vectors that belong to one.
+  func spec(of step: ConditionStep, model: String) throws -> AttachmentSpec {
     switch step {
-    case .plugin(let use): try spec(of: use)
+    case .plugin(let use): return try spec(of: use)
     case .edit(let edit):
-      .edit(ManifestEdit(name: edit.operation.rawValue, request: edit.request, place: edit.place))
+      var request = edit.request
+      request.vectors = try edit.vectorFile.map { try PointVectors(contentsOf: $0.path(model: model)) }
+      return .edit(ManifestEdit(name: edit.operation.rawValue, request: request, place: edit.place))
+    case .image(let image): return .image(image)
     }
   }
 
   func spec(of use: PluginUse) throws -> AttachmentSpec {
     let given = use.parameters.map { ($0.name, $0.value.given) }
-    return .plugin(try search.manifest(of: use.plugin), parameters: Dictionary(given) { $1 })
+    return .plugin(
+      try search.manifest(of: use.plugin), parameters: Dictionary(given) { $1 }, from: use.from?.origin)
   }
 
   /// Digest of what a plugin is: its library's bytes and its plugin.json. Nothing is loaded.
@@ -46,10 +51,23 @@ extension Fingerprints {
     }
     let names = Set(manifest.conditions.flatMap { $0.steps.compactMap(\.plugin) } + manifest.probes.map(\.use.plugin))
     let plugins = try names.sorted().map { ($0, try catalogue.digest(of: $0)) }
+    let files = manifest.conditions.flatMap { $0.steps.compactMap(\.vectorFile) }
+    let vectors = try manifest.models.flatMap { model in
+      try files.map { file in
+        let path = file.path(model: model.name)
+        guard let data = FileManager.default.contents(atPath: path) else {
+          throw ExperimentError.missing(
+            place: file.place, what: "there is no file \(path)",
+            remedy: "make it: ablate mean --model \(model.name) ...")
+        }
+        return (path, data.withUnsafeBytes { SHA256.hex($0) })
+      }
+    }
     let engine = Engine.provenance
     self.init(
-      models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, dtype: "f32",
-      imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)", instructionSet: engine.isa)
+      models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, vectors: Dictionary(vectors) { $1 },
+      dtype: "f32", imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)",
+      instructionSet: engine.isa)
   }
 }
 
@@ -85,6 +103,7 @@ extension EditDefinition {
       case .scale: .siteScale
       case .set: .siteSet
       case .add: .siteAdd
+      case .patch: .sitePatch
       }
     let onEmpty: EditRequest.OnEmpty =
       switch self.onEmpty {
@@ -96,6 +115,25 @@ extension EditDefinition {
       operation: operation, tower: tower.rawValue, site: site, layers: .selector(layers), heads: heads,
       queries: .selector(operation.isEdge ? queries : tokens), keys: .selector(keys), value: value,
       vector: vector.isEmpty ? nil : TensorValue(shape: [vector.count], values: vector.map(Float.init)),
-      keepSelf: keepSelf, onEmpty: onEmpty)
+      sourceCondition: from?.condition, sourceItem: from?.item, sourceLayer: from?.layer, keepSelf: keepSelf,
+      onEmpty: onEmpty)
+  }
+}
+
+extension ConditionStep {
+  var vectorFile: VectorFile? { if case .edit(let edit) = self { edit.vectorFile } else { nil } }
+}
+
+extension PointVectors {
+  /// Reads what `ablate mean` wrote.
+  init(contentsOf path: String) throws {
+    let file = try SafetensorsFile(path)
+    guard let digest = file.metadata["model_digest"] else {
+      throw CheckpointError.malformed(
+        path: path, at: "metadata", problem: "does not say of which model the vectors are",
+        remedy: "write it with ablate mean")
+    }
+    let vectors = try file.entries.keys.map { ($0, try file.floats($0).values) }
+    self.init(path: path, modelDigest: digest, byPoint: Dictionary(vectors) { $1 })
   }
 }

@@ -12,7 +12,8 @@ struct PreparedExample {
   let answer: String
 
   init(
-    _ example: Example, model: VisionLanguageModel, rule: MaskRule, newTokens: Int, forced: Bool
+    _ example: Example, model: VisionLanguageModel, rule: MaskRule, newTokens: Int, forced: Bool,
+    words: [WordCount] = []
   ) throws {
     let image = try RGBImage(contentsOf: example.imagePath)
     let size = model.configuration.vision.imageSize
@@ -24,26 +25,30 @@ struct PreparedExample {
     let geometry = model.images.geometry(width: image.width, height: image.height)
     var masks: [String: [(patch: Int, coverage: Float)]] = [:]
     var labels: [ItemFacts.Label] = []
+    var touched: Set<Int> = []
     for part in example.parts {
       let name = "part/" + part.name.replacing(" ", with: "_")  // a selector's word has no spaces
-      masks[name] = try PreparedExample.patches(part, geometry, model: model, rule: rule)
+      masks[name] = try PreparedExample.patches(part, geometry, model: model, rule: rule, touched: &touched)
       labels.append(try model.label(name, part.label))
     }
     let box = geometry.sourceBox(ofInput: PixelBox(left: 0, top: 0, right: Float(size), bottom: Float(size)))
     item = Item(
       id: example.id, index: 0, input: input, masks: masks, labels: labels,
-      box: SIMD4(box.left, box.top, box.right, box.bottom), meta: JSON.object(example.meta).compact)
+      box: SIMD4(box.left, box.top, box.right, box.bottom), meta: JSON.object(example.meta).compact,
+      background: Array(Set(0..<model.configuration.vision.patches).subtracting(touched)).sorted(), words: words)
     answer = example.answer
   }
 
   private static func patches(
-    _ part: Example.Part, _ geometry: PixelGeometry, model: VisionLanguageModel, rule: MaskRule
+    _ part: Example.Part, _ geometry: PixelGeometry, model: VisionLanguageModel, rule: MaskRule,
+    touched: inout Set<Int>
   ) throws -> [(patch: Int, coverage: Float)] {
     let mask = try GrayImage(contentsOf: part.maskPath)
     let vision = model.configuration.vision
     let coverage = try patchCoverage(
       mask: mask, value: part.value.map { UInt8(clamping: $0) }, geometry: geometry, patchSize: vision.patchSize,
       rows: vision.grid, cols: vision.grid)
+    touched.formUnion(coverage.indices.filter { coverage[$0] > 0 })
     let centres: [Float]? =
       if case .centre = rule {
         try patchCentres(mask: mask, value: part.value.map { UInt8(clamping: $0) }, geometry: geometry, vision)

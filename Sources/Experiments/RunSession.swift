@@ -91,7 +91,7 @@ extension Fingerprints {
       .object(digests.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
     }
     return .object([
-      ("models", table(models)), ("plugins", table(plugins)), ("dtype", .string(dtype)),
+      ("models", table(models)), ("plugins", table(plugins)), ("vectors", table(vectors)), ("dtype", .string(dtype)),
       ("image_backend", .string(imageBackend)), ("numerics", .string(numerics)),
       ("instruction_set", .string(instructionSet)),
     ])
@@ -102,7 +102,7 @@ extension Fingerprints {
 
   /// The same of two that are JSON. The instruction set is not compared: see `RunSession`.
   static func differences(_ now: JSON, from other: JSON) -> [String] {
-    let files = ["models", "plugins"].flatMap { kind -> [String] in
+    let files = ["models", "plugins", "vectors"].flatMap { kind -> [String] in
       guard case .object(let digests)? = now[kind] else { return [] }
       return digests.compactMap { name, digest in
         guard let before = other[kind]?[name], before != digest else { return nil }

@@ -133,6 +133,13 @@ package struct HookTable: Sendable {
     return try layers.map { layer throws(ModelError) in try point(tower, layer, site, in: pattern) }
   }
 
+  /// Points that match any of the patterns, each once.
+  package func match(_ patterns: [String]) throws(ModelError) -> [HookPoint] {
+    var points: [HookPoint] = []
+    for pattern in patterns { for point in try match(pattern) where !points.contains(point) { points.append(point) } }
+    return points
+  }
+
   /// The point, if this model has it.
   package func point(
     _ tower: Tower, _ layer: Int?, _ site: Site, in text: String

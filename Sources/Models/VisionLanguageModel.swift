@@ -84,6 +84,11 @@ package struct ModelInput: Sendable {
   package var prefill: Int { ids.count + max(0, forced.count - 1) }
   /// Rows that decoding brings at most; the last token that is chosen is not run.
   package var decoded: Range<Row> { ids.count..<(ids.count + max(0, newTokens - 1)) }
+
+  /// The same prompt with another picture, of the same shape.
+  package func replacing(pixels: Tensor) -> ModelInput {
+    ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)
+  }
 }
 
 extension VisionLanguageModel {

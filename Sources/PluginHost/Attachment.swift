@@ -4,8 +4,22 @@ import PluginRuntime
 
 /// One entry of a condition (or one probe), as a manifest or a command line gives it.
 package enum AttachmentSpec: Sendable {
-  case plugin(PluginManifest, parameters: [String: GivenValue])
+  case plugin(PluginManifest, parameters: [String: GivenValue], from: PatchOrigin? = nil)
   case edit(ManifestEdit)
+  /// Another image in the place of the item's.
+  case image(InputImage)
+
+  var image: InputImage? { if case .image(let image) = self { image } else { nil } }
+
+  /// The run that its patches read.
+  var origin: PatchOrigin? {
+    switch self {
+    case .plugin(_, _, let from): from
+    case .edit(let edit):
+      edit.request.sourceCondition.map { PatchOrigin(condition: $0, item: edit.request.sourceItem) }
+    case .image: nil
+    }
+  }
 }
 
 /// An edit that a manifest says directly, without a plugin.
@@ -29,6 +43,7 @@ final class Attachment {
     case sdk(PluginInstance)
     case plain(PlainCall, PlainTarget)
     case edit(ManifestEdit)
+    case image(InputImage)
   }
 
   let name: String
@@ -37,8 +52,12 @@ final class Attachment {
   let isProbe: Bool
   /// Digest of the library's bytes; empty for an edit.
   let digest: String
+  /// The run that its patches read.
+  let origin: PatchOrigin?
   /// Rows that the plugin emitted, per lane.
   let emitted: EmittedRows
+  /// What `select` resolves selectors against.
+  private let inHand = ItemInHand()
   private var symbolicPlan: PlanRequest?
 
   /// For errors: where a manifest says it, or which plugin it is.
@@ -48,11 +67,15 @@ final class Attachment {
 
   init(_ spec: AttachmentSpec, model: ModelFacts, seed: UInt64) throws(PluginError) {
     emitted = EmittedRows(seed: seed)
+    origin = spec.origin
     switch spec {
+    case .image(let image):
+      name = "image \(image.rawValue)"
+      (executor, expectsNoChange, isProbe, digest) = (.image(image), false, false, "")
     case .edit(let edit):
       name = "edit \(edit.name)"
       (executor, expectsNoChange, isProbe, digest) = (.edit(edit), false, false, "")
-    case .plugin(let manifest, let given):
+    case .plugin(let manifest, let given, _):
       name = manifest.id
       expectsNoChange = manifest.expectsNoChange
       isProbe = manifest.kind == .probe
@@ -66,13 +89,13 @@ final class Attachment {
         digest = function.sha256
       case .sdk:
         let library = try PluginLibrary.open(manifest)
-        let rows = emitted
+        let (rows, inHand) = (emitted, inHand)
         let services = HostServices(
           log: { level, text in
             if level.rawValue >= HostServices.LogLevel.warning.rawValue { logLine("\(manifest.id): \(text)") }
           },
           emit: { lane, table, columns in rows.take(lane, table, columns) },
-          randomKey: { rows.key(of: $0) })
+          randomKey: { rows.key(of: $0) }, select: { try inHand.rows(of: $1, in: $0) })
         let instance = try PluginInstance(library, parameters: parameters, model: model, services: services)
         executor = .sdk(instance)
         digest = library.sha256
@@ -83,17 +106,44 @@ final class Attachment {
   }
 
   /// What it asks for on one item.
-  func plan(_ item: ItemFacts) throws(PluginError) -> PlanRequest {
+  func plan(_ item: Item, condition: String) throws(PluginError) -> PlanRequest {
     switch executor {
     case .sdk(let instance):
       if let symbolicPlan { return symbolicPlan }
-      return try instance.plan(item)
+      inHand.item = item
+      defer { inHand.item = nil }
+      return try instance.plan(item.facts(condition: condition))
     case .plain(_, let target): return target.plan
+    case .image: return PlanRequest()
     case .edit(let edit):
       var plan = PlanRequest()
       plan.edits = [edit.request]
       return plan
     }
+  }
+}
+
+extension Attachment {
+  /// Opens a lane of a plugin that has lanes.
+  func begin(_ lane: Int, _ item: Item, condition: String) throws(PluginError) {
+    guard case .sdk(let instance) = executor else { return }
+    emitted.begin(UInt32(lane), name: "\(item.id)\u{0}\(condition)")
+    inHand.item = item
+    defer { inHand.item = nil }
+    try instance.beginLane(UInt32(lane), item.facts(condition: condition))
+  }
+}
+
+/// The item of the call that a plugin is in.
+private final class ItemInHand {
+  var item: Item?
+
+  func rows(of selector: String, in tower: String) throws -> [Int] {
+    guard let item else { throw OutsideItem() }
+    guard let tower = Tower(rawValue: tower) else {
+      throw ModelError.selector(selector, problem: "no tower '\(tower)'", remedy: "vision, projector or text")
+    }
+    return try item.rows(of: .selector(selector), in: tower)
   }
 }
 

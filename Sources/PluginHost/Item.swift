@@ -13,13 +13,31 @@ package struct Item: Sendable {
   /// The whole image's box in source pixels: left, top, right, bottom of the patch grid.
   package let box: SIMD4<Float>
   package let meta: String
+  /// Patches that no part touches with a pixel; nil: not known.
+  package let background: [Int]?
+  /// The words that the dataset looks for, for controls.
+  package let words: [WordCount]
+  /// What a control could not match, or read instead.
+  let note: String?
 
   package init(
     id: String, index: Int, input: ModelInput, masks: [String: [(patch: Int, coverage: Float)]] = [:],
-    labels: [ItemFacts.Label] = [], box: SIMD4<Float> = .zero, meta: String = "{}"
+    labels: [ItemFacts.Label] = [], box: SIMD4<Float> = .zero, meta: String = "{}", background: [Int]? = nil,
+    words: [WordCount] = [], note: String? = nil
   ) {
     (self.id, self.index, self.input, self.masks) = (id, index, input, masks)
     (self.labels, self.box, self.meta) = (labels, box, meta)
+    (self.background, self.words, self.note) = (background, words, note)
+  }
+
+  func replacing(
+    input: ModelInput? = nil, masks: [String: [(patch: Int, coverage: Float)]]? = nil,
+    labels: [ItemFacts.Label]? = nil, note: String? = nil
+  ) -> Item {
+    Item(
+      id: id, index: index, input: input ?? self.input, masks: masks ?? self.masks, labels: labels ?? self.labels,
+      box: box,
+      meta: meta, background: background, words: words, note: note)
   }
 
   private var patchesByMask: [String: [Int]] { masks.mapValues { $0.map(\.patch) } }
@@ -29,6 +47,18 @@ package struct Item: Sendable {
     case .vision: .vision(grid: input.segments.grid, masks: patchesByMask)
     case .projector: .projector(input.segments, masks: patchesByMask)
     case .text: .text(input.segments, masks: patchesByMask)
+    }
+  }
+
+  package func rows(of tokens: TokenRequest, in tower: Tower) throws(ModelError) -> [Row] {
+    let rows = rows(of: tower)
+    switch tokens {
+    case .selector(let text): return try TokenSelector(text).resolve(rows)
+    case .rows(let list):
+      guard let bad = list.first(where: { !(0..<rows.count).contains($0) }) else { return Set(list).sorted() }
+      throw .selector(
+        "\(bad)", problem: "beyond the \(tower.rawValue) tower's rows: there are \(rows.count)",
+        remedy: "rows run from 0 to \(rows.count - 1)")
     }
   }
 

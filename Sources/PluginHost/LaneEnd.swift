@@ -15,6 +15,8 @@ struct LaneEnd {
   let item: Item
   /// What lenses have said of rows that no condition changes; nil where nothing is shared.
   let memo: LensMemo?
+  /// Pixel values that the condition's image changed.
+  let pixelsChanged: Int
 }
 
 // MARK: answers to readings
@@ -74,7 +76,7 @@ extension LaneEnd {
   private func lens(
     _ captures: [LaneResults.Capture], _ options: LensOptions, _ model: VisionLanguageModel
   ) throws(ModelError) -> [Int: [Answer]] {
-    let asked = captures.map { spellings(of: resolver.readings[$0.reading].request) }
+    let asked = captures.map { spellings(of: resolver.readings[$0.reading]) }
     let targets = Set(asked.joined().flatMap { $0.spellings.joined() }).sorted()
     guard !targets.isEmpty else { return [:] }
     let answers = try answers(captures, options, targets, model)
@@ -137,11 +139,12 @@ extension LaneEnd {
   }
 
   /// Labels of a field, exact or below it, with the spellings that count; without any a label has no rank.
-  private func spellings(of reading: ReadingRequest) -> [(label: Int, spellings: [[Int]])] {
-    item.labels.indices.compactMap { i in
-      let label = item.labels[i]
-      guard label.field == reading.labels || label.field.hasPrefix(reading.labels + "/") else { return nil }
-      let spellings = label.spellings(reading)
+  private func spellings(of reading: Resolver.ResolvedReading) -> [(label: Int, spellings: [[Int]])] {
+    let labels = resolver.items[reading.attachment].labels
+    return labels.indices.compactMap { i in
+      let (label, field) = (labels[i], reading.request.labels)
+      guard label.field == field || label.field.hasPrefix(field + "/") else { return nil }
+      let spellings = label.spellings(reading.request)
       return spellings.isEmpty ? nil : (i, spellings)
     }
   }

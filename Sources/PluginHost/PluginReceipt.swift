@@ -27,6 +27,7 @@ extension LaneEnd {
 
   private func receipt(_ index: Int) -> PluginReceipt {
     let attachment = attachments[index]
+    if case .image = attachment.executor { return imageReceipt(attachment) }
     let footprint = resolver.footprints[index]
     let done = output.results.receipts[index] ?? [:]
     let edges = program.edges.compactMap { point, mask in mask.counts[index].map { (point, $0) } }
@@ -43,7 +44,15 @@ extension LaneEnd {
       largestChange: edges.contains { $0.1.edges > 0 }
         ? largestEdgeChange(footprint.plan.edits) : Double(done.values.map(\.largest).max() ?? 0),
       reachable: reachable, notApplicable: footprint.asked && !footprint.matched,
-      note: note(attachment, footprint, changed: changed, reachable: reachable))
+      note: note(attachment, index, footprint, changed: changed, reachable: reachable))
+  }
+
+  /// The image was put in before the pass: its one visit is the whole picture.
+  private func imageReceipt(_ attachment: Attachment) -> PluginReceipt {
+    PluginReceipt(
+      plugin: attachment.name, points: "pixels", visitsPlanned: 1, visitsMade: 1, rowsChanged: 0,
+      elementsChanged: pixelsChanged, largestChange: .nan, reachable: true, notApplicable: false,
+      note: pixelsChanged == 0 ? "changed nothing" : nil)
   }
 
   /// Minus infinity for dropped edges, the bias for biased ones; how much pattern a zeroed edge had is not measured.
@@ -57,17 +66,23 @@ extension LaneEnd {
     }.max() ?? .nan
   }
 
-  private func note(_ attachment: Attachment, _ footprint: Resolver.Footprint, changed: Int, reachable: Bool) -> String?
-  {
-    if footprint.asked && !footprint.matched { return "matched nothing in this item" }
-    if attachment.isProbe { return unranked(footprint.plan) }
+  private func note(
+    _ attachment: Attachment, _ index: Int, _ footprint: Resolver.Footprint, changed: Int, reachable: Bool
+  ) -> String? {
+    let seen = resolver.items[index]
+    let control = seen.note.flatMap { $0.isEmpty ? nil : $0 }
+    if footprint.asked && !footprint.matched { return control ?? "matched nothing in this item" }
+    if attachment.isProbe {
+      let notes = [control, unranked(footprint.plan, seen)].compactMap(\.self)
+      return notes.isEmpty ? nil : notes.joined(separator: "; ")
+    }
     if !reachable { return "cannot affect anything that this trial reads" }
     if changed == 0 && !attachment.expectsNoChange && output.failure == nil { return "changed nothing" }
     return writers(after: attachment)
   }
 
   /// Labels that the vocabulary cannot say as the lens wants them are named, not dropped in silence.
-  private func unranked(_ plan: PlanRequest) -> String? {
+  private func unranked(_ plan: PlanRequest, _ item: Item) -> String? {
     let lenses = plan.readings.filter { $0.operation == .lens }
     let words = Set(item.labels.filter { label in lenses.contains { label.spellings($0).isEmpty } }.map(\.text))
       .sorted()
@@ -137,7 +152,7 @@ extension LaneEnd {
     switch op.action {
     case .capture, .mass: true
     case .call: attachments.indices.contains(op.plugin) && attachments[op.plugin].isProbe
-    case .scale, .set, .add: false
+    case .scale, .set, .add, .patch: false
     }
   }
 

@@ -31,7 +31,7 @@ final class PluginVisitor: HookVisitor {
 
   private func call(_ attachment: Attachment, _ visits: [Visit]) throws(PluginError) {
     switch attachment.executor {
-    case .edit: break
+    case .edit, .image: break
     case .plain(let function, _):
       for visit in visits {
         try function(UnsafeMutableBufferPointer(start: visit.data.base, count: visit.data.count), at: "\(visit.point)")

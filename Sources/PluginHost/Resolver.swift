@@ -4,13 +4,17 @@ import PluginRuntime
 /// Translates what plugins ask for into the plain values of a program, for one item under one condition.
 struct Resolver {
   let model: VisionLanguageModel
-  let item: Item
-  private(set) var program = Program()
+  /// Per attachment: the item as it sees it.
+  let items: [Item]
+  var program = Program()
   /// Per attachment: what was resolved.
   private(set) var footprints: [Footprint]
   /// Readings in the order in which they were asked for; ops carry their index.
   private(set) var readings: [ResolvedReading] = []
+  /// What patches read of other runs; ops carry their index.
+  private(set) var sources: [PatchSource] = []
   private var rules: [HookPoint: [EdgeRule]] = [:]
+  private let origins: [PatchOrigin?]
 
   /// What one attachment touches on this item.
   struct Footprint {
@@ -30,26 +34,31 @@ struct Resolver {
     let request: ReadingRequest
   }
 
-  init(_ model: VisionLanguageModel, _ item: Item, _ attachments: [Attachment], condition: String) throws(HostError) {
-    (self.model, self.item) = (model, item)
+  /// - Parameter items: the item as each of the attachments sees it.
+  init(
+    _ model: VisionLanguageModel, _ items: [Item], _ attachments: [Attachment], condition: String
+  ) throws(HostError) {
+    (self.model, self.items) = (model, items)
+    origins = attachments.map(\.origin)
     footprints = attachments.map { _ in Footprint() }
-    let facts = item.facts(condition: condition)
     for (index, attachment) in attachments.enumerated() {
       let plan: PlanRequest
-      do { plan = try attachment.plan(facts) } catch { throw .plugin(error) }
+      do { plan = try attachment.plan(items[index], condition: condition) } catch { throw .plugin(error) }
       do { try add(attachment, plan, index) } catch {
-        throw .request(attachment: attachment.place, item: item.id, error)
+        throw .request(attachment: attachment.place, item: items[index].id, error)
       }
     }
-    do { try compileEdges() } catch { throw .request(attachment: condition, item: item.id, error) }
+    do { try compileEdges() } catch { throw .request(attachment: condition, item: items.first?.id ?? "", error) }
   }
 
   private mutating func add(_ attachment: Attachment, _ plan: PlanRequest, _ index: Int) throws(ModelError) {
     footprints[index].plan = plan
+    for edit in plan.edits where edit.operation == .sitePatch { try checkOrigin(edit, attachment) }
     switch attachment.executor {
     case .edit(let edit):
       footprints[index].asked = true
       try add(edit.request, index)
+    case .image: break
     case .plain:
       footprints[index].asked = true
       for (number, access) in plan.accesses.enumerated() { try add(access, number, index) }
@@ -67,7 +76,7 @@ struct Resolver {
   private mutating func add(_ access: AccessRequest, _ number: Int, _ index: Int) throws(ModelError) {
     let writes = access.access.contains(.write)
     for point in try points(access.tower, access.site, access.layers) {
-      let rows = try rows(access.tokens, point.tower)
+      let rows = try items[index].rows(of: access.tokens, in: point.tower)
       try checkHeads(access.heads, point)
       note(index, point, rows, writes: writes)
       program.add(Op(.call(access: number, writes: writes), rows: rows, heads: access.heads, plugin: index), at: point)
@@ -78,8 +87,9 @@ struct Resolver {
 
   private mutating func add(_ edit: EditRequest, _ index: Int) throws(ModelError) {
     if edit.operation.isEdge { return try addEdges(edit, index) }
+    if edit.operation == .sitePatch { return try addPatch(edit, index) }
     for point in try points(edit.tower, edit.site ?? "", edit.layers) {
-      let rows = try rows(edit.queries, point.tower)
+      let rows = try items[index].rows(of: edit.queries, in: point.tower)
       try checkHeads(edit.heads, point)
       let vector = try vector(edit, point)
       let action: Op.Action =
@@ -90,6 +100,41 @@ struct Resolver {
         }
       note(index, point, rows, writes: true)
       program.add(Op(action, rows: rows, heads: edit.heads, plugin: index), at: point)
+    }
+  }
+
+  private mutating func addPatch(_ edit: EditRequest, _ index: Int) throws(ModelError) {
+    guard let origin = origins[index] else { return }
+    for point in try points(edit.tower, edit.site ?? "", edit.layers) {
+      let generated = point.tower == .text ? items[index].input.ids.count : Int.max
+      let rows = try items[index].rows(of: edit.queries, in: point.tower).filter { $0 < generated }
+      try checkHeads(edit.heads, point)
+      var read = point
+      if let layer = edit.sourceLayer, point.layer != nil {
+        read.layer = try LayerSelector(first: layer, last: layer).resolve(model.hooks, tower: point.tower)[0]
+      }
+      note(index, point, rows, writes: true)
+      program.add(Op(.patch(source: sources.count, nil), rows: rows, heads: edit.heads, plugin: index), at: point)
+      sources.append(
+        PatchSource(
+          attachment: index, origin: origin, point: read, tokens: edit.queries, heads: edit.heads, count: rows.count))
+    }
+  }
+
+  /// What a plugin patches from is said in the manifest, so that trial keys and the order of the conditions know it.
+  private func checkOrigin(_ edit: EditRequest, _ attachment: Attachment) throws(ModelError) {
+    guard let origin = attachment.origin else {
+      throw .edit(
+        place: "\(edit.tower).\(edit.site ?? "")",
+        problem: "patches from another run, and its step does not say from which",
+        remedy: "write from: { condition: NAME } beside the plugin")
+    }
+    let named = (edit.sourceCondition ?? origin.condition, edit.sourceItem ?? origin.item)
+    guard named == (origin.condition, origin.item) else {
+      throw .edit(
+        place: "\(edit.tower).\(edit.site ?? "")",
+        problem: "patches from condition '\(named.0)', item '\(named.1 ?? "the same")', and its step names another run",
+        remedy: "write from: { condition: \(named.0) } beside the plugin")
     }
   }
 
@@ -108,7 +153,9 @@ struct Resolver {
       case .zero: .zero
       }
     for point in try points(edit.tower, Site.attnScores.rawValue, edit.layers) {
-      let (queries, keys) = (try rows(edit.queries, point.tower), try rows(edit.keys, point.tower))
+      let item = items[index]
+      let queries = try item.rows(of: edit.queries, in: point.tower)
+      let keys = try item.rows(of: edit.keys, in: point.tower)
       if queries.isEmpty || (keys.isEmpty && action != .keepOnly) { continue }
       note(index, point, queries, writes: true)
       rules[point, default: []].append(
@@ -129,6 +176,7 @@ struct Resolver {
         continue
       }
       let isText = point.tower == .text
+      guard let item = items.first else { continue }
       let mask = try EdgeMask(
         rules, heads: isText ? model.configuration.text.heads : model.configuration.vision.heads,
         length: item.rows(of: point.tower).count, causal: isText, place: "\(point)")
@@ -147,12 +195,12 @@ struct Resolver {
           "\(point)", problem: isMass ? "attention mass is read at 'pattern'" : "the lens cannot read here",
           remedy: "the lens reads text resid_* sites and projector.out")
       }
-      let rows = try TokenSelector(reading.tokens).resolve(item.rows(of: point.tower))
+      let rows = try items[index].rows(of: .selector(reading.tokens), in: point.tower)
       note(index, point, rows, writes: false)
       guard !rows.isEmpty else { continue }
       let id = readings.count
       readings.append(ResolvedReading(attachment: index, index: number, request: reading))
-      let keys = isMass ? try TokenSelector(reading.keys).resolve(item.rows(of: point.tower)) : []
+      let keys = isMass ? try items[index].rows(of: .selector(reading.keys), in: point.tower) : []
       program.add(
         Op(isMass ? .mass(reading: id, keys: keys) : .capture(reading: id), rows: rows, plugin: index), at: point)
     }
@@ -167,18 +215,6 @@ struct Resolver {
     if Site.outsideLayers(of: tower).contains(site) { return [HookPoint(tower, nil, site)] }
     return try layers.selector().resolve(model.hooks, tower: tower).map { layer throws(ModelError) in
       try model.hooks.point(tower, layer, site, in: text)
-    }
-  }
-
-  private func rows(_ tokens: TokenRequest, _ tower: Tower) throws(ModelError) -> [Row] {
-    let rows = item.rows(of: tower)
-    switch tokens {
-    case .selector(let text): return try TokenSelector(text).resolve(rows)
-    case .rows(let list):
-      guard let bad = list.first(where: { !(0..<rows.count).contains($0) }) else { return Set(list).sorted() }
-      throw .selector(
-        "\(bad)", problem: "beyond the \(tower.rawValue) tower's rows: there are \(rows.count)",
-        remedy: "rows run from 0 to \(rows.count - 1)")
     }
   }
 
@@ -204,7 +240,7 @@ struct Resolver {
   /// The values of `set` and `add`, of a length that fits the site: one, a head's width, or a whole row.
   private func vector(_ edit: EditRequest, _ point: HookPoint) throws(ModelError) -> [Float] {
     guard edit.operation != .siteScale else { return [] }
-    let values = edit.vector?.values ?? [Float(edit.value)]
+    let values = try edit.vectors?.vector(at: point, of: model) ?? edit.vector?.values ?? [Float(edit.value)]
     let width = model.width(at: point)
     let heads = edit.heads?.count ?? self.heads(at: point)
     let fitting = [1, width] + (heads > 0 && point.site.axes != .headsRowsKeys ? [heads * width] : [])
@@ -220,6 +256,22 @@ struct Resolver {
     footprints[index].matched = true
     footprints[index].points.insert(point)
     if writes { footprints[index].writes[point, default: []].formUnion(rows) }
+  }
+}
+
+extension PointVectors {
+  fileprivate func vector(at point: HookPoint, of model: VisionLanguageModel) throws(ModelError) -> [Float] {
+    guard modelDigest == model.digest else {
+      throw .edit(
+        place: path, problem: "the vectors were taken from another model than \(model.name)",
+        remedy: "make them again: ablate mean --model \(model.name) ...")
+    }
+    guard let vector = byPoint["\(point)"] else {
+      throw .edit(
+        place: path, problem: "has no vector for \(point)",
+        remedy: "it has " + byPoint.keys.sorted().joined(separator: ", "))
+    }
+    return vector
   }
 }
 

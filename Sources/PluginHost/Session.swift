@@ -3,28 +3,63 @@ import Models
 import PluginRuntime
 import Tensors
 
+/// A probe of a session: a plugin that only reads, perhaps as a control.
+package struct ProbeSpec: Sendable {
+  package var name: String
+  package var spec: AttachmentSpec
+  package var control: ProbeControl?
+
+  package init(name: String, spec: AttachmentSpec, control: ProbeControl? = nil) {
+    (self.name, self.spec, self.control) = (name, spec, control)
+  }
+}
+
 /// A model with conditions and probes attached: runs one item under several conditions in one pack.
 ///
 /// Open plugins before the first pass: the known-answer test of a plain function forks.
 package final class Session {
+  package typealias Items = (_ name: String, _ item: Item) throws -> Item
+
   package let model: VisionLanguageModel
-  private let conditions: [(name: String, attachments: [Attachment])]
-  private let probes: [(name: String, attachment: Attachment)]
+  private let conditions: [Condition]
+  private let probes: [Probe]
+  private let order: PatchOrder
+  private let seed: UInt64
+  /// Other items, for patches from them: by what `from` says in a manifest, and the item that is patched.
+  private let items: Items?
   /// Whether conditions of one item share what they have in common; if not, every row of every condition is computed.
   private let reuse: Bool
 
+  private struct Condition {
+    let name: String
+    let attachments: [Attachment]
+    let image: InputImage?
+  }
+
+  private struct Probe {
+    let name: String
+    let attachment: Attachment
+    let control: ProbeControl?
+  }
+
   package init(
-    _ model: VisionLanguageModel, conditions: [(name: String, steps: [AttachmentSpec])],
-    probes: [(name: String, spec: AttachmentSpec)], seed: UInt64, reuse: Bool = true
+    _ model: VisionLanguageModel, conditions: [(name: String, steps: [AttachmentSpec])], probes: [ProbeSpec],
+    seed: UInt64, reuse: Bool = true, items: Items? = nil
   ) throws(HostError) {
-    (self.model, self.reuse) = (model, reuse)
+    (self.model, self.seed, self.reuse, self.items) = (model, seed, reuse, items)
     let facts = model.facts
     do {
+      order = try PatchOrder(conditions.map { ($0.name, $0.steps.compactMap(\.origin)) })
+    } catch {
+      throw .plugin(.failed(plugin: "patch", at: "condition '\(error.condition)'", reason: error.text))
+    }
+    do {
       self.conditions = try conditions.map { condition throws(PluginError) in
-        (
-          condition.name,
-          try condition.steps.map { step throws(PluginError) in try Attachment(step, model: facts, seed: seed) }
-        )
+        Condition(
+          name: condition.name,
+          attachments: try condition.steps.map { step throws(PluginError) in
+            try Attachment(step, model: facts, seed: seed)
+          }, image: condition.steps.compactMap(\.image).last)
       }
       self.probes = try probes.map { probe throws(PluginError) in
         let attachment = try Attachment(probe.spec, model: facts, seed: seed)
@@ -33,7 +68,7 @@ package final class Session {
             plugin: attachment.name, at: "probe '\(probe.name)'",
             reason: "is an intervention, not a probe; list it in a condition instead")
         }
-        return (probe.name, attachment)
+        return Probe(name: probe.name, attachment: attachment, control: probe.control)
       }
     } catch { throw .plugin(error) }
   }
@@ -52,92 +87,171 @@ package final class Session {
     }
   }
 
-  /// A condition on one item, planned and begun: a lane of the pack.
-  private struct OpenLane {
-    let condition: String
+  /// A condition on one item, planned.
+  private struct PlannedLane {
+    let condition: Condition
     let attachments: [Attachment]
     let probeNames: [String]
-    let resolver: Resolver
+    var resolver: Resolver
   }
 
-  /// Runs `item` under the conditions of these names. A plugin that fails, from its plan on, costs its lane: that is an outcome. What
-  /// the model cannot meet at all throws.
+  /// Runs `item` under the conditions of these names, and before them under those that their patches read. A plugin that fails, from its
+  /// plan on, costs its lane: that is an outcome. What the model cannot meet at all throws.
   package func run(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> [ConditionOutcome] {
-    var failed: [ConditionOutcome] = []
-    var lanes: [OpenLane] = []
-    for condition in conditions where names.contains(condition.name) {
+    var outcomes: [ConditionOutcome] = []
+    var lanes: [PlannedLane] = []
+    let waves = order.waves(conditions.map(\.name).filter(names.contains))
+    for condition in conditions where waves.contains(where: { $0.contains(condition.name) }) {
       do {
-        lanes.append(try open(condition, item, lane: lanes.count, wish))
-      } catch {
-        guard case .plugin(.failed(let plugin, let at, let reason)) = error else { throw error }
-        failed.append(
-          ConditionOutcome(condition: condition.name, failure: .init(plugin: plugin, point: at, reason: reason)))
+        lanes.append(try plan(condition, item, probed: names.contains(condition.name), wish))
+      } catch { outcomes.append(try outcome(of: error, condition)) }
+    }
+    var runs = SourceRuns(lanes.flatMap(\.resolver.sources))
+    for wave in waves {
+      for image in [nil] + InputImage.allCases.map(Optional.some) {
+        let batch = lanes.filter { wave.contains($0.condition.name) && $0.condition.image == image }
+        if !batch.isEmpty { outcomes += try run(batch, item, image, wish, &runs) }
       }
     }
-    let requests = lanes.map { request($0.resolver, item, wish) }
+    return outcomes.filter { names.contains($0.condition) }
+  }
+
+  /// Lanes that share an image, in one pack; whatever their patches read has run on this item.
+  private func run(
+    _ planned: [PlannedLane], _ item: Item, _ image: InputImage?, _ wish: Wish, _ runs: inout SourceRuns
+  ) throws(HostError) -> [ConditionOutcome] {
+    var outcomes: [ConditionOutcome] = []
+    var lanes: [PlannedLane] = []
+    for var lane in planned {
+      do {
+        try fill(&lane, item, &runs)
+        try begin(lane, at: lanes.count)
+        lanes.append(lane)
+      } catch { outcomes.append(try outcome(of: error, lane.condition)) }
+    }
+    let (shown, changed) =
+      image?.apply(to: item, patchSize: model.configuration.vision.patchSize, seed: seed) ?? (item, 0)
+    let requests = lanes.map { request($0, item, wish, runs) }
     let visitor = PluginVisitor(lanes.map(\.attachments)) { [model] in model.heads(at: $0) }
-    let outputs: [LaneOutput]
+    var outputs: [LaneOutput]
     do {
       outputs =
         try reuse
-        ? model.sweep(item.input, requests, visitor: visitor) : model.run(item.input, requests, visitor: visitor)
+        ? model.sweep(shown.input, requests, visitor: visitor) : model.run(shown.input, requests, visitor: visitor)
     } catch { throw .model(error) }
     let memo = reuse ? LensMemo() : nil
-    return try failed
-      + lanes.indices.map { i throws(HostError) in
+    for (i, lane) in lanes.enumerated() {
+      runs.take(PatchOrigin(condition: lane.condition.name), item, outputs[i])
+      outputs[i].results.captures.removeAll { $0.plugin == Program.reader && !wish.captures.contains($0.point) }
+      outcomes.append(
         try finish(
           LaneEnd(
-            lane: i, condition: lanes[i].condition, attachments: lanes[i].attachments, probeNames: lanes[i].probeNames,
-            resolver: lanes[i].resolver, program: requests[i].program, output: outputs[i], item: item, memo: memo))
-      }
+            lane: i, condition: lane.condition.name, attachments: lane.attachments, probeNames: lane.probeNames,
+            resolver: lane.resolver, program: requests[i].program, output: outputs[i], item: shown,
+            memo: memo, pixelsChanged: changed)))
+    }
+    return outcomes
   }
 
-  private func request(_ resolver: Resolver, _ item: Item, _ wish: Wish) -> LaneRequest {
-    var program = resolver.program
-    program.add(capturesAt: wish.captures, item.input, classRows: model.hasClassRow)
+  private func request(_ lane: PlannedLane, _ item: Item, _ wish: Wish, _ runs: SourceRuns) -> LaneRequest {
+    var program = lane.resolver.program
+    let points = Set(wish.captures + runs.points(of: lane.condition.name)).sorted { "\($0)" < "\($1)" }
+    program.add(capturesAt: points, item.input, classRows: model.hasClassRow)
     return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
   }
 
-  private func open(
-    _ condition: (name: String, attachments: [Attachment]), _ item: Item, lane: Int, _ wish: Wish
-  ) throws(HostError) -> OpenLane {
-    let active = probes.filter { wish.probes?.contains($0.name) ?? true }
+  private func plan(
+    _ condition: Condition, _ item: Item, probed: Bool, _ wish: Wish
+  ) throws(HostError) -> PlannedLane {
+    let active = probed ? probes.filter { wish.probes?.contains($0.name) ?? true } : []
     let attachments = condition.attachments + active.map(\.attachment)
-    let resolver = try Resolver(model, item, attachments, condition: condition.name)
-    try begin(attachments, lane: lane, item, condition.name)
-    return OpenLane(
-      condition: condition.name, attachments: attachments,
+    let resolver = try Resolver(model, seen(item, condition, active), attachments, condition: condition.name)
+    return PlannedLane(
+      condition: condition, attachments: attachments,
       probeNames: condition.attachments.map { _ in "" } + active.map(\.name), resolver: resolver)
+  }
+
+  /// The item as each attachment of a lane sees it.
+  private func seen(_ item: Item, _ condition: Condition, _ probes: [Probe]) -> [Item] {
+    condition.attachments.map { _ in item } + probes.map { item.under($0.control, seed: seed) }
+  }
+
+  /// What a plugin's failure is: the outcome of its lane. Any other error is everybody's.
+  private func outcome(of error: HostError, _ condition: Condition) throws(HostError) -> ConditionOutcome {
+    guard case .plugin(.failed(let plugin, let at, let reason)) = error else { throw error }
+    return ConditionOutcome(condition: condition.name, failure: .init(plugin: plugin, point: at, reason: reason))
+  }
+
+  /// Gives the patches of a lane their values; those of other items are run first.
+  private func fill(_ lane: inout PlannedLane, _ item: Item, _ runs: inout SourceRuns) throws(HostError) {
+    for source in lane.resolver.sources where source.count > 0 {
+      do {
+        if let name = source.origin.item, !runs.has(source.origin) {
+          try run(source.origin, on: other(name, item), &runs)
+        }
+        try runs.check(source)
+      } catch let error as HostError {
+        throw error
+      } catch {
+        let reason = (error as? SourceRuns.Missing)?.reason ?? "\(error)"
+        throw .plugin(
+          .failed(plugin: lane.attachments[source.attachment].name, at: "\(source.point)", reason: reason))
+      }
+    }
+    lane.resolver.program.fill(lane.resolver.sources.map { runs.values($0) })
+  }
+
+  private func other(_ name: String, _ item: Item) throws -> Item {
+    guard let items else {
+      throw SourceRuns.Missing(reason: "there is no item '\(name)' here: patches from others need a dataset")
+    }
+    return try items(name, item)
+  }
+
+  /// Runs another item under a condition, for the activations that patches read of it.
+  private func run(_ origin: PatchOrigin, on item: Item, _ runs: inout SourceRuns) throws(HostError) {
+    let wish = Wish(outputRows: [item.input.ids.count - 1], captures: runs.points(of: origin), probes: [])
+    for outcome in try run(item, conditions: [origin.condition], wish) {
+      runs.take(origin, item, outcome.output, failure: outcome.failure?.reason)
+    }
   }
 
   /// What a run of `item` would take, without running it: plugins are asked for their plans.
   package struct Cost: Sendable {
     /// By condition, in the order of the session: visits that the prefill plans, in hook point x lane.
     package var visits: [Int]
-    /// In the same order.
+    /// In the same order. Runs of other items, which patches read, are not in it.
     package var multiplyAdds: SweepCost
   }
 
   package func cost(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> Cost {
-    let asked = conditions.filter { names.contains($0.name) }
-    let resolvers = try asked.map { condition throws(HostError) in
-      try Resolver(model, item, condition.attachments + probes.map(\.attachment), condition: condition.name)
+    let lanes = try conditions.filter { names.contains($0.name) }.map { condition throws(HostError) in
+      try plan(condition, item, probed: true, Wish(outputRows: wish.outputRows))
     }
-    let requests = resolvers.map { request($0, item, wish) }
-    let visits = resolvers.map { resolver in
-      resolver.program.ops.values.reduce(0) { $0 + $1.count(where: { !$0.rows.isEmpty }) }
-        + resolver.program.edges.values.reduce(0) { $0 + $1.counts.count }
-    }
-    if reuse { return Cost(visits: visits, multiplyAdds: model.sweepCost(item.input, requests)) }
     let full = model.multiplyAdds(item.input)
-    return Cost(visits: visits, multiplyAdds: SweepCost(lanes: requests.map { _ in full }, shared: 0, full: full))
+    var (own, shared) = (lanes.map { _ in full }, 0)
+    let runs = SourceRuns(lanes.flatMap(\.resolver.sources))
+    for image in reuse ? [nil] + InputImage.allCases.map(Optional.some) : [] {
+      let batch = lanes.indices.filter { lanes[$0].condition.image == image }
+      guard !batch.isEmpty else { continue }
+      let cost = model.sweepCost(item.input, batch.map { request(lanes[$0], item, wish, runs) })
+      for (index, value) in zip(batch, cost.lanes) { own[index] = value }
+      shared += cost.shared
+    }
+    return Cost(
+      visits: lanes.map(plannedVisits), multiplyAdds: SweepCost(lanes: own, shared: shared, full: full))
   }
 
-  private func begin(_ attachments: [Attachment], lane: Int, _ item: Item, _ condition: String) throws(HostError) {
-    for attachment in attachments {
-      guard case .sdk(let instance) = attachment.executor else { continue }
-      attachment.emitted.begin(UInt32(lane), name: "\(item.id)\u{0}\(condition)")
-      do { try instance.beginLane(UInt32(lane), item.facts(condition: condition)) } catch { throw .plugin(error) }
+  /// Visits that the prefill plans, in hook point x lane.
+  private func plannedVisits(_ lane: PlannedLane) -> Int {
+    let program = lane.resolver.program
+    return program.ops.values.reduce(0) { $0 + $1.count(where: { !$0.rows.isEmpty }) }
+      + program.edges.values.reduce(0) { $0 + $1.counts.count } + (lane.condition.image == nil ? 0 : 1)
+  }
+
+  private func begin(_ lane: PlannedLane, at index: Int) throws(HostError) {
+    for (attachment, item) in zip(lane.attachments, lane.resolver.items) {
+      do { try attachment.begin(index, item, condition: lane.condition.name) } catch { throw .plugin(error) }
     }
   }
 
@@ -221,13 +335,13 @@ extension VisionLanguageModel {
   package var facts: ModelFacts {
     var facts = ModelFacts()
     let (text, vision) = (configuration.text, configuration.vision)
-    (facts.family, facts.digest) = (configuration.architecture.rawValue, digest)
+    (facts.family, facts.digest) = ("llava", digest)
     (facts.textLayers, facts.textHeads, facts.textKVHeads) = (text.layers, text.heads, text.kvHeads)
     (facts.textHeadWidth, facts.textWidth, facts.textMLPWidth) = (text.headWidth, text.width, text.mlpWidth)
     (facts.visionLayers, facts.visionHeads) = (configuration.visionLayersUsed, vision.heads)
     (facts.visionHeadWidth, facts.visionWidth) = (vision.width / vision.heads, vision.width)
     (facts.patchRows, facts.patchCols) = (grid.rows, grid.cols)
-    (facts.imageSize, facts.featureLayer) = (vision.imageSize, configuration.visionFeatureLayers[0])
+    (facts.imageSize, facts.featureLayer) = (vision.imageSize, configuration.visionFeatureLayer)
     facts.vocabulary = text.vocabulary
     facts.knownVocabulary = min(tokenizer.vocabularySize, text.vocabulary)
     return facts

@@ -1,3 +1,4 @@
+import Diagnostics
 import Glibc
 import PluginABI
 
@@ -11,6 +12,8 @@ package struct HostServices {
   package var emit: (_ lane: UInt32, _ table: String, _ columns: [Column]) throws -> Void
   /// The key of a lane's random streams; see `Philox.key`.
   package var randomKey: (_ lane: UInt32) -> SIMD2<UInt32>
+  /// Rows of the item in hand; throws outside of plan(item) and begin_lane, and for a selector that is wrong.
+  package var select: (_ tower: String, _ selector: String) throws -> [Int]
   package var editOperations: Set<EditRequest.Operation>
   package var readingOperations: Set<ReadingRequest.Operation>
 
@@ -19,16 +22,25 @@ package struct HostServices {
     cancelled: @escaping @Sendable () -> Bool = { false },
     emit: @escaping (UInt32, String, [Column]) throws -> Void,
     randomKey: @escaping (UInt32) -> SIMD2<UInt32>,
-    editOperations: Set<EditRequest.Operation> = Set(EditRequest.Operation.allCases).subtracting([.sitePatch]),
+    select: @escaping (String, String) throws -> [Int] = { _, _ in throw OutsideItem() },
+    editOperations: Set<EditRequest.Operation> = Set(EditRequest.Operation.allCases),
     readingOperations: Set<ReadingRequest.Operation> = [.lens, .mass]
   ) {
     self.log = log
     self.cancelled = cancelled
     self.emit = emit
     self.randomKey = randomKey
+    self.select = select
     self.editOperations = editOperations
     self.readingOperations = readingOperations
   }
+}
+
+/// `select` was called where no item is in hand.
+package struct OutsideItem: Error, CustomStringConvertible {
+  package let description = "works inside of plan(item) and begin_lane only"
+
+  package init() {}
 }
 
 /// The table of host functions that a plugin instance holds from create to destroy.
@@ -87,6 +99,9 @@ final class HostTable {
     table.pointee.emit = { ctx, lane, table, columns, nColumns, nRows in
       HostTable.of(ctx)?.emit(lane, table, columns, nColumns, nRows) ?? ABLATE_E_STATE
     }
+    table.pointee.select = { ctx, tower, selector, rows, capacity in
+      HostTable.of(ctx)?.select(tower, selector, rows, capacity) ?? -1
+    }
     table.pointee.cancelled = { ctx in HostTable.of(ctx)?.services.cancelled() == true ? 1 : 0 }
   }
 
@@ -123,6 +138,23 @@ final class HostTable {
     guard let out, n <= 1 << 32 else { return }
     let words = UnsafeMutableBufferPointer(start: out, count: Int(n))
     Philox.fill(words, key: services.randomKey(lane), stream: stream, first: first)
+  }
+
+  private func select(
+    _ tower: UnsafePointer<CChar>?, _ selector: UnsafePointer<CChar>?, _ out: UnsafeMutablePointer<Int32>?,
+    _ capacity: UInt64
+  ) -> Int64 {
+    do {
+      let reader = ForeignReader(at: "select")
+      let rows = try services.select(reader.string(tower, "tower"), reader.string(selector, "selector"))
+      if let out { for (i, row) in rows.prefix(Int(clamping: capacity)).enumerated() { out[i] = Int32(clamping: row) } }
+      return Int64(rows.count)
+    } catch let error as ForeignReader.Fault {
+      fault = "\(error.field): \(error.problem)"
+    } catch {
+      fault = "select: \((error as? any DiagnosedError)?.diagnosis.what ?? "\(error)")"
+    }
+    return -1
   }
 
   private func emit(

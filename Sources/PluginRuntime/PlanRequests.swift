@@ -59,19 +59,35 @@ package struct EditRequest: Sendable, Equatable {
   package var vector: TensorValue?
   package var sourceCondition: String?
   package var sourceItem: String?
-  package var sourceLayer: Int
+  /// Of a patch: the layer that is read; nil: the one that is patched.
+  package var sourceLayer: Int?
+  /// Vectors by hook point, `text.3.z`, in the place of `vector`: one per layer, of one model.
+  package var vectors: PointVectors?
   package var keepSelf: Bool
   package var onEmpty: OnEmpty
 
   package init(
     operation: Operation, tower: String, site: String?, layers: LayerRequest, heads: [Int]?, queries: TokenRequest,
     keys: TokenRequest, value: Double, vector: TensorValue?, sourceCondition: String? = nil, sourceItem: String? = nil,
-    sourceLayer: Int = 0, keepSelf: Bool, onEmpty: OnEmpty
+    sourceLayer: Int? = nil, vectors: PointVectors? = nil, keepSelf: Bool, onEmpty: OnEmpty
   ) {
     (self.operation, self.tower, self.site, self.layers) = (operation, tower, site, layers)
     (self.heads, self.queries, self.keys, self.value, self.vector) = (heads, queries, keys, value, vector)
     (self.sourceCondition, self.sourceItem, self.sourceLayer) = (sourceCondition, sourceItem, sourceLayer)
+    self.vectors = vectors
     (self.keepSelf, self.onEmpty) = (keepSelf, onEmpty)
+  }
+}
+
+/// Vectors of a file of `ablate mean`.
+package struct PointVectors: Sendable, Equatable {
+  package var path: String
+  /// The model that they were taken from.
+  package var modelDigest: String
+  package var byPoint: [String: [Float]]
+
+  package init(path: String, modelDigest: String, byPoint: [String: [Float]]) {
+    (self.path, self.modelDigest, self.byPoint) = (path, modelDigest, byPoint)
   }
 }
 
@@ -151,6 +167,7 @@ extension ForeignReader {
       throw fault("on_empty", "is \(edit.on_empty), not 0, 1 or 2")
     }
     guard edit.keep_self <= 1 else { throw fault("keep_self", "is \(edit.keep_self), not 0 or 1") }
+    try requireZero(edit.flags & ~ABLATE_EDIT_SOURCE_LAYER, "flags")
     guard edit.value.isFinite else { throw fault("value", "is \(edit.value)") }
     let site = try optionalString(edit.site, "site")
     guard operation.isEdge == (site == nil) else {
@@ -164,7 +181,8 @@ extension ForeignReader {
       keys: try tokens(edit.keys, edit.key_index, edit.n_key_index, "keys"), value: edit.value,
       vector: try tensor(edit.vector, "vector"),
       sourceCondition: try optionalString(edit.source_condition, "source_condition"),
-      sourceItem: try optionalString(edit.source_item, "source_item"), sourceLayer: Int(edit.source_layer),
+      sourceItem: try optionalString(edit.source_item, "source_item"),
+      sourceLayer: edit.flags & ABLATE_EDIT_SOURCE_LAYER == 0 ? nil : Int(edit.source_layer),
       keepSelf: edit.keep_self == 1, onEmpty: onEmpty)
   }
 
@@ -189,7 +207,8 @@ extension ForeignReader {
       keys: try optionalString(reading.keys, "keys") ?? "all",
       labels: try optionalString(reading.labels, "labels") ?? "", normed: reading.normed == 1, ties: ties,
       vocabulary: count == 0 ? nil : Int(first)..<Int(first + count),
-      forms: reading.forms == 0 ? [.spaced] : Set(ReadingRequest.Form.allCases.filter { reading.forms & $0.rawValue != 0 }),
+      forms: reading.forms == 0
+        ? [.spaced] : Set(ReadingRequest.Form.allCases.filter { reading.forms & $0.rawValue != 0 }),
       pieces: pieces)
   }
 

@@ -14,7 +14,7 @@ import Foundation
     subcommands: [
       RunCommand.self, PlanCommand.self, VerifyCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self,
       ReportCommand.self, ExportCommand.self, ModelCommand.self, GenerateCommand.self, CaptureCommand.self,
-      TokenizeCommand.self, BenchCommand.self,
+      MeanCommand.self, TokenizeCommand.self, BenchCommand.self,
     ])
 
   /// The one place where errors become text and exit codes.

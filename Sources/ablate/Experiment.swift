@@ -27,7 +27,7 @@ struct Experiment {
   }
 
   func modelEvaluator(of model: ModelReference) throws -> ModelEvaluator {
-    try ModelEvaluator(manifest: manifest, model: model, search: search, reuse: reuse)
+    try ModelEvaluator(manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse)
   }
 
   /// The first model's evaluator, after the first example was planned on it: a wrong selector or layer is found before anything is
@@ -72,7 +72,8 @@ struct Experiment {
   func costsOfExamples() throws -> [Int] {
     var costs = plan.dataset.examples.map { _ in 1 }
     for model in manifest.models {
-      let evaluator = try ModelEvaluator(manifest: manifest, model: model, search: search)
+      let evaluator = try ModelEvaluator(
+        manifest: manifest, model: model, search: search, examples: plan.dataset.examples)
       for (index, example) in plan.dataset.examples.enumerated() {
         costs[index] += try evaluator.costs(of: [example]).reduce(0) { $0 + $1.multiplyAdds }
       }

@@ -135,9 +135,9 @@ enum UsageError: DiagnosedError {
 /// Interventions form the condition; probes stand beside it.
 func session(_ model: VisionLanguageModel, _ specs: [AttachmentSpec], reuse: Bool) throws -> Session {
   func isProbe(_ spec: AttachmentSpec) -> Bool {
-    if case .plugin(let manifest, _) = spec { manifest.kind == .probe } else { false }
+    if case .plugin(let manifest, _, _) = spec { manifest.kind == .probe } else { false }
   }
-  let probes = specs.filter(isProbe).enumerated().map { (name: "probe\($0.0)", spec: $0.1) }
+  let probes = specs.filter(isProbe).enumerated().map { ProbeSpec(name: "probe\($0.0)", spec: $0.1) }
   return try Session(
     model, conditions: [(name: "condition", steps: specs.filter { !isProbe($0) })], probes: probes, seed: 0,
     reuse: reuse)

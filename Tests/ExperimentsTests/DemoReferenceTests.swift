@@ -18,6 +18,9 @@ import Testing
       let parts: [Part]
       /// Condition -> [site][part].
       let bestRank: [String: [[Double]]]
+      /// Condition -> nats.
+      let logprob: [String: Double]
+      let kl: [String: Double]
     }
     let sites: [String]
     let models: [String: [String: Example]]
@@ -37,13 +40,13 @@ import Testing
         mask_rule: { coverage: 0.5 }
         conditions: { clean: [], vision_cut: [\(vision)], text_cut: [\(text)], both_cut: [\(vision), \(text)] }
         probes: { lens: { plugin: logit-lens } }
-        readings: [accuracy]
+        readings: [accuracy, answer_logprob, kl]
         generate: { max_new_tokens: 16 }
         """, file: "reference.yaml")
   }
 
   @Test(arguments: ["demo-compensating", "demo-control", "demo-grouped"])
-  func `ranks of every part and the answers are those of transformers`(model: String) throws {
+  func `ranks, answers, answer log-probabilities and divergences are those of transformers`(model: String) throws {
     let url = repository.appendingPathComponent("Tests/Fixtures/demo-reference.json")
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
@@ -51,12 +54,13 @@ import Testing
     let expected = try #require(reference.models[model])
     let manifest = try manifest(model)
     let dataset = try Dataset(manifest.dataset)
-    var evaluator = try ModelEvaluator(manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil))
+    var evaluator = try ModelEvaluator(
+      manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil), examples: [])
     var (equal, compared) = (0, 0)
     for example in dataset.examples {
       let wanted = try #require(expected[example.id])
       let outcomes = try evaluator.evaluate(
-        example, conditions: Array(Self.conditions.values), probes: ["lens", "accuracy"])
+        example, conditions: Array(Self.conditions.values), probes: ["lens", "accuracy", "answer_logprob", "kl"])
       for (name, condition) in Self.conditions {
         let values = try #require(outcomes.first { $0.condition == condition }).measurements
         for (site, ranks) in zip(reference.sites, try #require(wanted.bestRank[name])) {
@@ -71,6 +75,10 @@ import Testing
               #expect(abs(try #require(mine) - rank) <= 1, "\(example.id) \(name) \(site)")
             }
           }
+        }
+        for (metric, expected) in [("logprob", wanted.logprob[name]), ("kl", wanted.kl[name])] {
+          let mine = try #require(values.first { $0.metric == metric && $0.point.isEmpty }?.value)
+          #expect(abs(mine - (try #require(expected))) <= 2e-4, "\(example.id) \(name) \(metric)")
         }
         if condition == "clean" { #expect(values.first { $0.metric == "accuracy" }?.label == wanted.answer) }
       }

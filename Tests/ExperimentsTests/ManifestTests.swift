@@ -102,11 +102,14 @@ import Experiments
 
   @Test(arguments: [
     ("c_<k>: { sweep: { k: 0-1 }, steps: [] }", "'<k>' must stand in the condition's name and in its steps"),
-    ("c: { sweep: { k: 0-1 }, steps: [{ plugin: p<k> }] }", "'<k>' must stand in the condition's name and in its steps"),
+    (
+      "c: { sweep: { k: 0-1 }, steps: [{ plugin: p<k> }] }", "'<k>' must stand in the condition's name and in its steps"
+    ),
     ("c_<k>: { sweep: { k: 2-1 }, steps: [{ plugin: p<k> }] }", "'conditions.c_<k>.sweep.k' is no range: '2-1'"),
     ("c_<k>: { sweep: { k: 0-5000 }, steps: [{ plugin: p<k> }] }", "is no range"),
     ("c_<k>: { sweep: { k: [1, 1] }, steps: [{ plugin: p<k> }] }", "two conditions are called 'c_1'"),
-    ("c_<k>: { sweep: {}, steps: [] }", "nothing is swept"), ("c_<k>: { sweep: { k: [] }, steps: [] }", "has no values"),
+    ("c_<k>: { sweep: {}, steps: [] }", "nothing is swept"),
+    ("c_<k>: { sweep: { k: [] }, steps: [] }", "has no values"),
     ("c_<k>: { steps: [] }", "lacks the key 'sweep'"),
   ])
   func `a sweep that makes no sense is refused`(condition: String, why: String) {

@@ -69,7 +69,15 @@ func shippedManifests() throws -> [String] {
   private static let cases: [(String, Bool)] = {
     func with(_ old: String, _ new: String) -> String { minimal.replacingOccurrences(of: old, with: new) }
     func step(_ step: String) -> String { with("clean: []", "clean: [\(step)]") }
+    func second(_ step: String) -> String { with("clean: []", "clean: [], p: [\(step)]") }
     let good = [
+      second(
+        "{ edit: { op: patch, tower: text, site: z, heads: [1], from: { condition: clean, item: random, layer: -1 } } }"
+      ),
+      second("{ plugin: x, from: { condition: clean, item: a } }"), second("{ input: { image: shuffled } }"),
+      second("{ edit: { op: set, tower: text, site: z, vector: { file: m.safetensors } } }"),
+      with("[accuracy]", "[displacement]") + "displacement: { at: [text.0.z], tokens: last }",
+      minimal + "probes: { p: { plugin: x, control: wrong_part } }",
       minimal, manifestText(), with("[accuracy]", "[kl, answer_logprob]"), minimal + "mask_rule: centre",
       minimal + "mask_rule: { coverage: 1 }", minimal + "generate: { max_new_tokens: 3 }", minimal + "analysis: {}",
       with("readings: [accuracy]", "probes: { p: { plugin: x, with: { a: [1, b], c: 0.5 } } }"),
@@ -81,6 +89,14 @@ func shippedManifests() throws -> [String] {
       with("clean: []", "c<k>: { sweep: { k: [a, 1] }, steps: [{ plugin: p<k> }] }"),
     ]
     let bad = [
+      second("{ edit: { op: patch, tower: text, site: z } }"), second("{ input: { image: white } }"),
+      second("{ input: {} }"),
+      second("{ edit: { op: patch, tower: text, site: z, from: { item: random } } }"),
+      second("{ edit: { op: patch, tower: text, site: z, vector: [1], from: { condition: clean } } }"),
+      second("{ edit: { op: set, tower: text, site: z, vector: { path: m } } }"),
+      second("{ plugin: x, from: { condition: clean, layer: 1 } }"), second("{ plugin: x, control: wrong_part }"),
+      minimal + "probes: { p: { plugin: x, control: other } }", minimal + "displacement: { at: [] }",
+      minimal + "probes: { p: { plugin: x, from: { condition: clean } } }",
       "[]", "ablate: 1", with("ablate: 1", "ablate: '1'"), with("name: a", "name: .a"), with("name: a", "name: 3"),
       with("[m]", "[]"), with("[m]", "m"), with("[m]", "[m, m]"), with("[m]", "['']"), with("{ path: d }", "d"),
       with("{ path: d }", "{}"), with("{ path: d }", "{ path: d, limit: 1.5 }"),

@@ -129,7 +129,8 @@ import Testing
     #expect(error?.diagnosis.what == "text has layers 0 to 2")
   }
 
-  @Test(arguments: ["", "x", "1-", "1,", "a-b", "1:2", "1~", "~3", "1~0", "1~-2", "0-2~3"]) func `text that names no layer is refused`(text: String) {
+  @Test(arguments: ["", "x", "1-", "1,", "a-b", "1:2", "1~", "~3", "1~0", "1~-2", "0-2~3"])
+  func `text that names no layer is refused`(text: String) {
     #expect(throws: ModelError.self) { _ = try LayerSelector(text) }
   }
 

@@ -5,7 +5,9 @@ import Testing
 import PluginRuntime
 
 @Suite struct `the bundled plugins` {
-  static let names = ["attention-knockout", "attention-mass", "identity", "logit-lens", "scale", "zero-heads"]
+  static let names = [
+    "attention-knockout", "attention-mass", "identity", "logit-lens", "random-edges", "scale", "zero-heads",
+  ]
   static let folder = "\(PluginWorkshop.root)/Plugins"
 
   /// Builds what is not built: `make test` has done it, a test run from an editor may not have.
@@ -112,13 +114,15 @@ import PluginRuntime
     item.masks = []
     #expect(try instance.plan(item).edits.isEmpty)
     item.segments.append(item.segments[1])
-    #expect(pluginError { _ = try instance.plan(item) }?.diagnosis.what == "unsupported: needs one image of one patch grid")
+    #expect(
+      pluginError { _ = try instance.plan(item) }?.diagnosis.what == "unsupported: needs one image of one patch grid")
   }
 
-  @Test(arguments: [
-    (["block": .text("outside_window")], "needs a radius"), (["radius": .integer(2)], "the others have none"),
-    (["block": .text("outside_part"), "keys": .text("cls")], "queries and keys go with block edges"),
-  ] as [([String: GivenValue], String)])
+  @Test(
+    arguments: [
+      (["block": .text("outside_window")], "needs a radius"), (["radius": .integer(2)], "the others have none"),
+      (["block": .text("outside_part"), "keys": .text("cls")], "queries and keys go with block edges"),
+    ] as [([String: GivenValue], String)])
   func `attention-knockout refuses parameters that would do nothing`(given: [String: GivenValue], why: String) {
     let error = pluginError { _ = try Self.instance("attention-knockout", given) }
     #expect(error?.diagnosis.what.contains(why) == true)

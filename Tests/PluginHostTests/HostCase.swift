@@ -37,7 +37,8 @@ struct HostCase {
     _ conditions: [(String, [AttachmentSpec])], probes: [(String, AttachmentSpec)] = [], at patterns: [String] = []
   ) throws -> [String: ConditionOutcome] {
     let session = try Session(
-      model, conditions: conditions.map { (name: $0.0, steps: $0.1) }, probes: probes.map { (name: $0.0, spec: $0.1) },
+      model, conditions: conditions.map { (name: $0.0, steps: $0.1) },
+      probes: probes.map { ProbeSpec(name: $0.0, spec: $0.1) },
       seed: 1)
     let points = try patterns.flatMap { try model.hooks.match($0) }
     let wish = Session.Wish(outputRows: [lastRow], captures: points)

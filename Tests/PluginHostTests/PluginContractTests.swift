@@ -1,5 +1,6 @@
 import Foundation
 import PluginABI
+import PluginHost
 import PluginRuntime
 import Testing
 
@@ -49,8 +50,8 @@ import Testing
       "is NULL, but siteScale needs one"
     ),
     (
-      "static ablate_edit d = {.struct_size = sizeof d, .op = 8, .tower = \"text\", .site = \"z\"}; o->edits = &d, "
-        + "o->n_edits = 1;", "plan", "asks for the edit sitePatch, which this host does not offer"
+      "static ablate_edit d = {.struct_size = sizeof d, .op = 8, .tower = \"text\", .site = \"z\", .flags = 2}; o->edits = &d, "
+        + "o->n_edits = 1;", "edits[0].flags", "has bits that minor 1 does not know: 2"
     ),
     (
       "static int32_t one = 1; static ablate_edit d = {.struct_size = sizeof d, .op = 1, .tower = \"text\", "
@@ -122,6 +123,54 @@ import Testing
     #expect(plan.accesses.count == 2 && plan.accesses[0].layers == .range(0, 4))
     #expect(plan.accesses[0].tokens == .selector("all") && plan.accesses[0].heads == nil)
     #expect(plan.accesses[1].heads == [3, 1] && plan.accesses[1].tokens == .rows([3]))
+  }
+
+  /// Minor 0 ended an access after 80 bytes: what came since is zero, not whatever stands behind.
+  @Test func `of an older minor with shorter structs is read with zeros behind them`() throws {
+    let shop = try PluginWorkshop()
+    let source = PluginWorkshop.source(
+      descriptor: "",
+      body: """
+        static unsigned char old[3][80];
+        static ablate_status older(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
+          (void)s, (void)i, (void)e; memset(old, 0xff, sizeof old);
+          ablate_access a = {.struct_size = 80, .access = 1, .tower = "text", .site = "z", .layer_last = 2};
+          for (int n = 0; n < 2; n++) a.layer_first = n, memcpy(old[n], &a, 80);
+          o->accesses = (const ablate_access *)(void *)old, o->n_accesses = 2; return 0; }
+        static ablate_status on_event(void *s, const ablate_event *v, ablate_error *e) {
+          (void)s, (void)v, (void)e; return 0; }
+        """
+    ).replacingOccurrences(of: ".plan = plan,", with: ".plan = older, .on_event = on_event,")
+    try shop.compile(source, to: "older.so", ["-shared", "-fPIC", "-w"])
+    let library = try PluginLibrary.open(shop.manifest(library: "older.so"))
+    let plan = try PluginInstance(library, parameters: [], model: ModelFacts(), services: .silent).plan(nil)
+    #expect(plan.accesses.map(\.layers) == [.range(0, 2), .range(1, 2)])
+  }
+
+  @Test func `that selects rows outside of an item fails, and inside gets those of the grammar`() throws {
+    let host = try HostCase("mha")
+    let shop = try PluginWorkshop()
+    func run(_ selector: String) throws -> ConditionOutcome {
+      let source = PluginWorkshop.source(
+        descriptor: ", .create = keep, .begin_lane = begin",
+        body: """
+          static const ablate_host *host;
+          static void *keep(const ablate_host *h, const ablate_model *m, const ablate_value *v, uint64_t n,
+            ablate_error *e) { (void)m, (void)v, (void)n, (void)e; host = h; return malloc(1); }
+          static ablate_status begin(void *s, uint32_t lane, const ablate_item *i, ablate_error *e) {
+            (void)s, (void)lane, (void)i; int32_t rows[2] = {0};
+            int64_t n = host->select(host->ctx, "text", "\(selector)", rows, 2);
+            snprintf(e->message, e->capacity, "%d: %d %d", (int)n, rows[0], rows[1]); return ABLATE_E_STATE; }
+          """)
+      let library = "select\(selector.count).so"
+      try shop.compile(source, to: library, ["-shared", "-fPIC", "-w"])
+      let spec = AttachmentSpec.plugin(try shop.manifest(library: library), parameters: [:])
+      return try host.run([spec])
+    }
+    #expect(try run("image[1,:]").failure?.reason == "a call out of order: 5: 7 8")
+    #expect(try run("nowhere").failure?.reason.contains("select: no rows are called 'nowhere'") == true)
+    let outside = try endLane("host->select(host->ctx, \"text\", \"all\", 0, 0);", .silent)
+    #expect(outside?.diagnosis.what.contains("select: works inside of plan(item) and begin_lane only") == true)
   }
 
   /// A plugin whose end_lane runs `body` with the host at hand.

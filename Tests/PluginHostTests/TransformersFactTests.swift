@@ -28,7 +28,8 @@ import Testing
     let labels = ids.map { ItemFacts.Label(field: "part/\($0)", text: "\($0)", ids: [$0]) }
     let host = try HostCase(name, labels: labels)
     let logits = try SafetensorsFile("\(host.folder)/goldens/clean.safetensors").floats("logits")
-    let lens = try AttachmentSpec.bundled("logit-lens", ["sites": "text.resid_post", "layers": "-1", "tokens": "all", "vocabulary": "all"])
+    let lens = try AttachmentSpec.bundled(
+      "logit-lens", ["sites": "text.resid_post", "layers": "-1", "tokens": "all", "vocabulary": "all"])
     let outcome = try #require(host.run([("clean", [])], probes: [("lens", lens)])["clean"])
     let table = try #require(outcome.tables.first { $0.table == "logit_lens" })
     let columns = Dictionary(uniqueKeysWithValues: table.columns.map { ($0.name, $0.values) })

@@ -75,6 +75,18 @@ class Checkpoint:
             rows.append(row[:row.index(end) + 1] if end in row else row)
         return rows, [self.tokenizer.decode(row, skip_special_tokens=True) for row in rows]
 
+    @torch.no_grad()
+    def behaviour(self, example, cut_vision=False, cut_text=False, policy="blind"):
+        """Log-probability of the right answer, teacher-forced and summed over its tokens, and those [vocabulary] of the prompt's next token."""
+        inputs = dict(self.inputs([example]))
+        answer = torch.tensor([self.tokenizer.encode(example.record["answer"], add_special_tokens=False)])
+        ids = torch.cat([inputs["input_ids"], answer], 1)
+        with knocked_out(self.model, ids[0], cut_vision, cut_text, policy):
+            logits = self.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits[0]
+        first = inputs["input_ids"].shape[1] - 1
+        logprobs = logits[first:-1].double().log_softmax(-1)
+        return logprobs[torch.arange(answer.shape[1]), answer[0]].sum().item(), logprobs[0]
+
     def ranks(self, logits, label):
         """1-based rank of a label in logits [sites, patches, vocabulary], over the whole vocabulary: [sites, patches]."""
         target = logits[..., self.tokenizer.convert_tokens_to_ids(label), None]

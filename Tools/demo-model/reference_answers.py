@@ -2,6 +2,7 @@
 
 fp32, eager attention, PIL image processor, CLS blind. Ranks are [sites][parts in the order of the record]: the best 1-based rank
 of the part's word over its patches, at the projector output (after the final norm, as everywhere) and after each layer.
+Beside them, per condition: the log-probability of the right answer and KL(clean, condition) of the token behind the prompt, in nats.
 """
 import argparse
 import json
@@ -25,10 +26,19 @@ def reference(folder, examples):
     inputs = checkpoint.inputs(examples)
     generated, answers = checkpoint.answers(inputs)
     ranks = {name: best_ranks(checkpoint, examples, *cut) for name, cut in CONDITIONS.items()}
+    behaviour = [{name: checkpoint.behaviour(example, *cut) for name, cut in CONDITIONS.items()} for example in examples]
     return {example.record["id"]: {
         "input_ids": inputs["input_ids"][i].tolist(), "generated_ids": generated[i], "answer": answers[i],
         "parts": [{"label": label, "patches": patches} for label, patches in example.parts],
-        "best_rank": {name: rows[i].T.tolist() for name, rows in ranks.items()}} for i, example in enumerate(examples)}
+        "best_rank": {name: rows[i].T.tolist() for name, rows in ranks.items()},
+        "logprob": {name: round(value, 7) for name, (value, _) in behaviour[i].items()},
+        "kl": {name: round(divergence(behaviour[i]["V+ T+"][1], next_token), 7) for name, (_, next_token) in behaviour[i].items()}}
+        for i, example in enumerate(examples)}
+
+
+def divergence(clean, other):
+    """KL(clean, other) of two rows of log-probabilities."""
+    return (clean.exp() * (clean - other)).sum().item()
 
 
 def write(models, data, path):

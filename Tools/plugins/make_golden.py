@@ -109,6 +109,11 @@ def main():
            upstream + [{"at": "text.0.resid_post", "is": "clean"},
                        {"at": "text.1.pattern", "heads": [0, 1, 3], "is": "clean"},
                        {"at": "text.1.pattern", "heads": [2], "is": "changed"}, {"at": "logits", "is": "changed"}])],
+    "random-edges": [case(
+      "one head of one layer loses random edges, as many as the image-to-image cut has", {"tower": "text", "layers": "1", "heads": [2]},
+      upstream + [{"at": "text.0.resid_post", "is": "clean"}, {"at": "text.1.pattern", "heads": [0, 1, 3], "is": "clean"},
+                  {"at": "text.1.pattern", "heads": [2], "is": "changed"}, {"at": "logits", "is": "changed"},
+                  {"receipt": {"visits": "all"}}])],
     "zero-heads": [case(
       "two heads of one layer are silent, the others speak as before", {"layers": "1", "heads": [1, 3]},
       upstream + [{"at": "text.1.z", "heads": [1, 3], "value": 0}, {"at": "text.1.z", "heads": [0, 2], "is": "clean"},

@@ -131,7 +131,7 @@ struct HookedSite {
       guard let mass = lane.results.masses.last(where: { $0.reading == reading && $0.point == point }) else { break }
       sum(selection, keys: keys, into: mass.tensor.base)
       noteReading(op, selection, &lane)
-    case .scale, .set, .add: edit(op, selection, &lane)
+    case .scale, .set, .add, .patch: edit(op, selection, &lane)
     }
   }
 
@@ -147,7 +147,11 @@ struct HookedSite {
     let copy = FloatStorage(zeros: selection.width)
     for (n, piece) in selection.pieces.enumerated() {
       copy.base.update(from: piece, count: selection.width)
-      selection.write(op.action, to: copy.base, chunk: n)
+      if case .patch(_, let values?) = op.action {
+        values.copyPatch(op, selection, piece: n, axes: point.site.axes, to: copy.base)
+      } else {
+        selection.write(op.action, to: copy.base, chunk: n)
+      }
       ck_compare(piece, copy.base, Int64(selection.width), &difference)
       piece.update(from: copy.base, count: selection.width)
     }
@@ -313,7 +317,7 @@ struct Selection {
     case .scale(let factor): ck_scale(piece, factor, Int64(width))
     case .set(let vector): for i in 0..<width { piece[i] = entry(vector, i) }
     case .add(let vector): for i in 0..<width { piece[i] += entry(vector, i) }
-    case .call, .capture, .mass: break
+    case .patch, .call, .capture, .mass: break
     }
   }
 }

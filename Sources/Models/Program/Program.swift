@@ -52,6 +52,8 @@ package struct Op: Sendable {
     case set([Float])
     /// Adds `vector`.
     case add([Float])
+    /// The rows (and heads) become those of another run; laid out as the site's axes say. nil until the source has run.
+    case patch(source: Int, Tensor?)
     /// An imperative plugin sees the rows, and writes them if it may. `access` indexes the plan's accesses.
     case call(access: Int, writes: Bool)
     /// The rows are kept, as reading number `reading` of the lane.

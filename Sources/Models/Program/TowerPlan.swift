@@ -189,7 +189,7 @@ extension Program {
 extension Op {
   package var writes: Bool {
     switch action {
-    case .scale, .set, .add, .call(_, true): true
+    case .scale, .set, .add, .patch, .call(_, true): true
     case .call(_, false), .capture, .mass: false
     }
   }

@@ -154,7 +154,12 @@ typedef struct ablate_access {
 #define ABLATE_SITE_SCALE 5u     /* activation *= value */
 #define ABLATE_SITE_SET 6u       /* activation = vector (its width, or one value), e.g. mean ablation */
 #define ABLATE_SITE_ADD 7u       /* activation += value * vector (steering) */
-#define ABLATE_SITE_PATCH 8u     /* activation = the same site of another run (not in minor 0: see ablate_host.edit_ops) */
+#define ABLATE_SITE_PATCH 8u     /* activation = the same site of another run (minor 1) */
+
+/* The other run of a patch is the one that the plugin's step in the manifest names with `from`: a condition, and the same
+ * item or another one. source_condition and source_item are NULL, or these very names. The tokens are selected in both
+ * items and must be as many. The source's layer is the patched one, or with this flag source_layer. */
+#define ABLATE_EDIT_SOURCE_LAYER 1u
 
 #define ABLATE_EMPTY_ERROR 0u /* a query that may attend to nothing is an error, */
 #define ABLATE_EMPTY_SELF 1u  /* attends to itself, */
@@ -182,7 +187,7 @@ typedef struct ablate_edit {
   int32_t source_layer;
   uint32_t keep_self; /* the edge from a token to itself survives */
   uint32_t on_empty;
-  uint32_t _pad;
+  uint32_t flags;     /* minor 1 */
   const char *layers; /* minor 1 */
 } ablate_edit;
 
@@ -396,6 +401,9 @@ typedef struct ablate_host {
   ablate_status (*emit)(void *ctx, uint32_t lane, const char *table, const ablate_column *columns, uint64_t n_columns,
                         uint64_t n_rows);
   int32_t (*cancelled)(void *ctx);
+  /* Minor 1; inside plan(item) and begin_lane only. The item's rows that a selector names in a tower, sorted: how many there
+   * are, of which at most `capacity` are written. -1: the selector is wrong; the call that asked fails with the reason. */
+  int64_t (*select)(void *ctx, const char *tower, const char *selector, int32_t *rows, uint64_t capacity);
 } ablate_host;
 
 /* ---- plugin ---------------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ package struct SweepPoint: Sendable, Equatable {
 }
 
 /// `{ sweep: { k: 0-2 }, steps: [...] }`: the steps once for every value, with the value in the place of `<k>`.
-struct Sweep {
+struct ConditionSweep {
   /// Conditions that one entry may make: beyond it a sweep is taken for a slip.
   static let limit = 4096
 
@@ -27,13 +27,15 @@ struct Sweep {
     steps = try fields.required("steps")
     place = node
     let sweep = try fields.required("sweep")
-    let axes = try sweep.namedChildren().map { name, child in (name: name, values: try Sweep.values(child.value)) }
+    let axes = try sweep.namedChildren().map { name, child in
+      (name: name, values: try ConditionSweep.values(child.value))
+    }
     let origin = try fields["of"]?.string()
     self.template = origin ?? template
     self.axes = axes
     guard !axes.isEmpty else { throw sweep.refuse("nothing is swept", remedy: "for example sweep: { k: 0-2 }") }
-    guard axes.reduce(1, { $0 * $1.values.count }) <= Sweep.limit else {
-      throw sweep.refuse("the sweep makes more than \(Sweep.limit) conditions")
+    guard axes.reduce(1, { $0 * $1.values.count }) <= ConditionSweep.limit else {
+      throw sweep.refuse("the sweep makes more than \(ConditionSweep.limit) conditions")
     }
     // A resolved manifest has the values in their places already.
     if origin != nil { return }
