@@ -17,6 +17,8 @@ package struct Manifest: Sendable, Equatable {
   /// How many tokens are generated at most for an answer; 0: none.
   package var maxNewTokens: Int
   package var compensation: CompensationAnalysis?
+  package var sweeps: [Sweep]
+  package var comparisons: [Comparison]
 }
 
 package struct ModelReference: Sendable, Equatable {
@@ -90,25 +92,4 @@ package enum Reading: String, Sendable, CaseIterable {
   case answerLogprob = "answer_logprob"
   /// Kullback-Leibler divergence (nats) of the clean next-token distribution from this trial's, at the last prompt token.
   case kl
-}
-
-/// Which conditions stand for which cell of the two-by-two, and what is read of them.
-package struct CompensationAnalysis: Sendable, Equatable {
-  package var probe: String
-  package var metric: String
-  /// The hook point at which the contrast is taken, for instance `text.3.resid_post`.
-  package var point: String
-  /// The first is the primary one; the others are shown beside it.
-  package var designs: [TwoByTwo]
-}
-
-/// V: vision patch attention intact or cut; T: the decoder's image-to-image attention intact or cut. Names of conditions.
-package struct TwoByTwo: Sendable, Equatable {
-  package var name: String
-  package var clean: String
-  package var visionCut: String
-  package var textCut: String
-  package var bothCut: String
-
-  package var conditions: [String] { [clean, visionCut, textCut, bothCut] }
 }

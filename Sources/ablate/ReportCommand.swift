@@ -4,7 +4,7 @@ import Reports
 struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
-    abstract: "Summarise a run from its rows and write report.md with figures. Runs no model.")
+    abstract: "Summarise a run from its rows and write report.html, report.md and figures. Runs no model.")
 
   @Argument(help: ArgumentHelp("A run folder.", valueName: "run"))
   var folder: String
