@@ -60,6 +60,7 @@ let package = Package(
     .executableTarget(
       name: "ablate",
       dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints"], exclude: ["Fixtures"]),

@@ -23,7 +23,7 @@ package struct TwoByTwo: Sendable, Equatable {
 }
 
 /// Conditions that differ in one thing, for instance the layers of a cut, each against a baseline at every hook point.
-package struct Sweep: Sendable, Equatable {
+package struct SweepAnalysis: Sendable, Equatable {
   package var name: String
   package var measure: Measure
   package var baseline: String

@@ -49,7 +49,7 @@ extension Manifest {
     return measure
   }
 
-  private func sweep(_ name: String, _ node: ManifestNode) throws -> Sweep {
+  private func sweep(_ name: String, _ node: ManifestNode) throws -> SweepAnalysis {
     let fields = try node.fields(known: ["probe", "metric", "aggregation", "baseline", "conditions"])
     let known = conditions.map(\.name)
     let probe = try fields.required("probe").choice(probes.map(\.name))
@@ -57,15 +57,16 @@ extension Manifest {
     let list = try fields.required("conditions")
     let patterns = try list.list().map { item -> String in
       let pattern = try item.string()
-      guard known.contains(where: { matches(pattern, $0) }) else {
+      guard conditions.contains(where: { $0.matches(pattern) }) else {
         throw item.refuse("no condition is called '\(pattern)'", remedy: suggestion(for: pattern, in: known))
       }
       return pattern
     }
     guard !patterns.isEmpty else { throw list.refuse("no condition is named") }
-    let chosen = known.filter { name in name != baseline && patterns.contains { matches($0, name) } }
-    return Sweep(
-      name: name, measure: try measure(fields, probe: probe), baseline: baseline, conditions: chosen)
+    let chosen = conditions.filter { condition in patterns.contains { condition.matches($0) } }.map(\.name)
+    return SweepAnalysis(
+      name: name, measure: try measure(fields, probe: probe), baseline: baseline,
+      conditions: chosen.filter { $0 != baseline })
   }
 
   private func comparison(_ name: String, _ node: ManifestNode) throws -> Comparison {
@@ -159,6 +160,13 @@ extension Comparison {
 extension Reading {
   /// The `metric` of its rows.
   package var metric: String { self == .answerLogprob ? "logprob" : rawValue }
+}
+
+extension ConditionDefinition {
+  /// By its name, by the entry of a sweep that it was made from (`prefix_<k>`), or by a pattern.
+  fileprivate func matches(_ pattern: String) -> Bool {
+    pattern == sweep?.template || Experiments.matches(pattern, name)
+  }
 }
 
 /// `*` in a pattern stands for any text.

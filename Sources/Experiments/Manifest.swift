@@ -17,7 +17,7 @@ package struct Manifest: Sendable, Equatable {
   /// How many tokens are generated at most for an answer; 0: none.
   package var maxNewTokens: Int
   package var compensation: CompensationAnalysis?
-  package var sweeps: [Sweep]
+  package var sweeps: [SweepAnalysis]
   package var comparisons: [Comparison]
 }
 

@@ -30,13 +30,14 @@ extension Manifest {
       }
   }
 
-  private static func differences(at path: String, was: JSON?, is now: JSON?) -> [String] {
+  /// What differs between two JSON values, key by key.
+  package static func differences(at path: String, was: JSON?, is now: JSON?) -> [String] {
     guard was != now else { return [] }
     guard case .object(let old)? = was, case .object(let new)? = now else {
       return ["'\(path)' was \(was?.compact ?? "absent") and is \(now?.compact ?? "absent")"]
     }
     let keys = old.map(\.0) + new.map(\.0).filter { key in !old.contains { $0.0 == key } }
-    return keys.flatMap { differences(at: "\(path).\($0)", was: was?[$0], is: now?[$0]) }
+    return keys.flatMap { differences(at: path.isEmpty ? $0 : "\(path).\($0)", was: was?[$0], is: now?[$0]) }
   }
 }
 
@@ -130,7 +131,7 @@ extension CompensationAnalysis {
   }
 }
 
-extension Sweep {
+extension SweepAnalysis {
   var json: JSON {
     .object(measure.fields + [("baseline", .string(baseline)), ("conditions", .strings(conditions))])
   }

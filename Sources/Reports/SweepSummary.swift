@@ -5,7 +5,7 @@ import Statistics
 /// How far each condition of a sweep lies from the baseline at each hook point, with intervals that hold for all cells
 /// together.
 package struct SweepSummary: Sendable {
-  package let sweep: Sweep
+  package let sweep: SweepAnalysis
   /// Only those at which something differs from the baseline in some condition.
   package let points: [String]
   package let conditions: [String]
@@ -15,7 +15,7 @@ package struct SweepSummary: Sendable {
   /// Condition by condition, hook points within; nil with the reason where there is none.
   package let result: Result<MaxStatistic, StatisticsError>
 
-  init(_ sweep: Sweep, table: PartTable, seed: UInt64) {
+  init(_ sweep: SweepAnalysis, table: PartTable, seed: UInt64) {
     self.sweep = sweep
     let all = orderedHookPoints(table.points)
     let conditions = sweep.conditions.filter { name in all.contains { !table.values(name, $0).isEmpty } }
