@@ -23,6 +23,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+    .package(url: "https://github.com/hummingbird-project/swift-mustache", exact: "2.1.1"),
   ],
   targets: [
     // leaves
@@ -50,10 +51,16 @@ let package = Package(
         "Datasets", "PluginHost", .product(name: "Yams", package: "Yams"),
         .product(name: "GRDB", package: "GRDB.swift"),
       ]),
-    module("Reports", ["Experiments", "Statistics"]),
+    .target(
+      name: "Reports",
+      dependencies: ["Experiments", "Statistics", .product(name: "Mustache", package: "swift-mustache")],
+      resources: ["report.mustache", "table.mustache", "gallery.mustache", "report.css", "report.js"].map {
+        .embedInCode("Page/\($0)")
+      }),
     .executableTarget(
       name: "ablate",
       dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints"], exclude: ["Fixtures"]),

@@ -22,6 +22,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
   case database(place: String, what: String, remedy: String, exit: ExitStatus)
   /// No run in this folder.
   case noRun(folder: String, what: String)
+  /// Two things that cannot be compared, in a manifest or on the command line.
+  case comparison(what: String, remedy: String)
   /// The run store refuses: a schema of another version, a damaged file, a full disk.
   case store(path: String, what: String)
   case diskFull(folder: String, done: Int, total: Int)
@@ -67,6 +69,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
       return Diagnosis(what, at: place, remedy: remedy, exit: exit)
     case .noRun(let folder, let what):
       return Diagnosis(what, at: folder, remedy: "`ablate run MANIFEST` makes one", exit: .missingInput)
+    case .comparison(let what, let remedy):
+      return Diagnosis(what, at: "comparison", remedy: remedy, exit: .usage)
     case .store(let path, let what):
       return Diagnosis(what, at: path, remedy: "give another folder with --out, or --fresh", exit: .badData)
     case .diskFull(let folder, let done, let total):

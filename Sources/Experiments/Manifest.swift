@@ -20,6 +20,8 @@ package struct Manifest: Sendable, Equatable {
   package var maxNewTokens: Int
   package var displacement = Displacement.standard
   package var compensation: CompensationAnalysis?
+  package var sweeps: [SweepAnalysis]
+  package var comparisons: [Comparison]
 }
 
 package struct ModelReference: Sendable, Equatable {
@@ -126,25 +128,4 @@ package struct Displacement: Sendable, Equatable {
     points: ["vision.*.resid_post", "projector.out", "text.*.resid_post"], tokens: "image")
 
   var json: JSON { .object([("at", .strings(points)), ("tokens", .string(tokens))]) }
-}
-
-/// Which conditions stand for which cell of the two-by-two, and what is read of them.
-package struct CompensationAnalysis: Sendable, Equatable {
-  package var probe: String
-  package var metric: String
-  /// The hook point at which the contrast is taken, for instance `text.3.resid_post`.
-  package var point: String
-  /// The first is the primary one; the others are shown beside it.
-  package var designs: [TwoByTwo]
-}
-
-/// V: vision patch attention intact or cut; T: the decoder's image-to-image attention intact or cut. Names of conditions.
-package struct TwoByTwo: Sendable, Equatable {
-  package var name: String
-  package var clean: String
-  package var visionCut: String
-  package var textCut: String
-  package var bothCut: String
-
-  package var conditions: [String] { [clean, visionCut, textCut, bothCut] }
 }

@@ -16,27 +16,31 @@ extension Manifest {
     if readings.contains(.displacement) || displacement != .standard {
       fields.append(("displacement", displacement.json))
     }
-    if let compensation { fields.append(("analysis", .object([("compensation", compensation.json)]))) }
+    var analysis = compensation.map { [("compensation", $0.json)] } ?? []
+    if !sweeps.isEmpty { analysis.append(("sweeps", .object(sweeps.map { ($0.name, $0.json) }))) }
+    if !analysis.isEmpty { fields.append(("analysis", .object(analysis))) }
+    if !comparisons.isEmpty { fields.append(("compare", .object(comparisons.map { ($0.name, $0.json) }))) }
     return .object(fields)
   }
 
   /// What differs from `other`, one phrase per difference. Paths are left out: contents are compared by their digests.
   package func differences(from other: JSON) -> [String] {
     let ours = resolved
-    let plain = Manifest.keys.filter { !["models", "dataset", "analysis"].contains($0) }
+    let plain = Manifest.keys.filter { !["models", "dataset", "analysis", "compare"].contains($0) }
     return plain.flatMap { Manifest.differences(at: $0, was: other[$0], is: ours[$0]) }
       + ["limit", "offset"].flatMap {
         Manifest.differences(at: "dataset.\($0)", was: other["dataset"]?[$0], is: ours["dataset"]?[$0])
       }
   }
 
-  private static func differences(at path: String, was: JSON?, is now: JSON?) -> [String] {
+  /// What differs between two JSON values, key by key.
+  package static func differences(at path: String, was: JSON?, is now: JSON?) -> [String] {
     guard was != now else { return [] }
     guard case .object(let old)? = was, case .object(let new)? = now else {
       return ["'\(path)' was \(was?.compact ?? "absent") and is \(now?.compact ?? "absent")"]
     }
     let keys = old.map(\.0) + new.map(\.0).filter { key in !old.contains { $0.0 == key } }
-    return keys.flatMap { differences(at: "\(path).\($0)", was: was?[$0], is: now?[$0]) }
+    return keys.flatMap { differences(at: path.isEmpty ? $0 : "\(path).\($0)", was: was?[$0], is: now?[$0]) }
   }
 }
 
@@ -120,14 +124,37 @@ extension ParameterValue {
   }
 }
 
+extension Measure {
+  fileprivate var fields: [(String, JSON)] {
+    [
+      ("probe", .string(probe)), ("metric", .string(metric.name)), ("aggregation", .string(aggregation.rawValue)),
+    ]
+  }
+}
+
 extension CompensationAnalysis {
   var json: JSON {
     let table = designs.map { design in
       let cells = zip(["clean", "vision_cut", "text_cut", "both_cut"], design.conditions)
       return (design.name, JSON.object(cells.map { ($0, .string($1)) }))
     }
-    return .object([
-      ("probe", .string(probe)), ("metric", .string(metric)), ("point", .string(point)), ("two_by_two", .object(table)),
-    ])
+    return .object(
+      measure.fields + [("point", .string(point))] + (margin.map { [("margin", .double($0))] } ?? [])
+        + [("controls", .strings(controls)), ("two_by_two", .object(table))])
+  }
+}
+
+extension SweepAnalysis {
+  var json: JSON {
+    .object(measure.fields + [("baseline", .string(baseline)), ("conditions", .strings(conditions))])
+  }
+}
+
+extension Comparison {
+  package var json: JSON {
+    let fields = kind == .probe ? measure.fields.filter { $0.0 != "probe" } : measure.fields
+    return .object(
+      [("a", .string(a)), ("b", .string(b)), ("by", .string(kind.rawValue))] + fields
+        + [("condition", .string(condition))] + (point.map { [("point", .string($0))] } ?? []))
   }
 }

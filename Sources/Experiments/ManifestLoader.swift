@@ -39,15 +39,14 @@ extension Manifest {
     readings = try fields["readings"].map(Manifest.readings) ?? []
     maxNewTokens = try fields["generate"].map(Manifest.maxNewTokens) ?? 16
     displacement = try fields["displacement"].map(Manifest.displacement) ?? .standard
-    compensation = nil
-    compensation = try fields["analysis"].flatMap { try compensation(in: $0) }
+    (compensation, sweeps, comparisons) = (nil, [], [])
+    try readAnalysis(fields)
     try checkReadings(fields["readings"] ?? root, generate: fields["generate"])
   }
 
   static let keys = [
     "ablate", "name", "seed", "models", "dataset", "mask_rule", "conditions", "probes", "readings", "generate",
-    "displacement",
-    "analysis",
+    "displacement", "analysis", "compare",
   ]
 
   // MARK: the sections
@@ -197,29 +196,6 @@ extension Manifest {
     if probes.isEmpty, readings.isEmpty {
       throw node.refuse("neither probes nor readings: the run would leave no rows", remedy: "readings: [accuracy]")
     }
-  }
-
-  // MARK: what the report computes
-
-  private func compensation(in node: ManifestNode) throws -> CompensationAnalysis? {
-    guard let section = try node.fields(known: ["compensation"])["compensation"] else { return nil }
-    let fields = try section.fields(known: ["probe", "metric", "point", "two_by_two"])
-    let probe = try fields.required("probe").choice(probes.map(\.name))
-    let table = try fields.required("two_by_two")
-    let designs = try table.namedChildren().map { try design($0, $1.value) }
-    guard !designs.isEmpty else { throw table.refuse("no two-by-two is named") }
-    return CompensationAnalysis(
-      probe: probe, metric: try fields["metric"]?.choice(["rank"]) ?? "rank",
-      point: try fields.required("point").string(),
-      designs: designs)
-  }
-
-  private func design(_ name: String, _ node: ManifestNode) throws -> TwoByTwo {
-    let fields = try node.fields(known: ["clean", "vision_cut", "text_cut", "both_cut"])
-    let known = conditions.map(\.name)
-    let cells = try ["clean", "vision_cut", "text_cut", "both_cut"].map { try fields.required($0).choice(known) }
-    guard Set(cells).count == 4 else { throw node.refuse("the four cells need four different conditions") }
-    return TwoByTwo(name: name, clean: cells[0], visionCut: cells[1], textCut: cells[2], bothCut: cells[3])
   }
 }
 

@@ -45,6 +45,7 @@ package struct RunFolder: Sendable {
   package func clear() throws {
     let names = [
       "run.sqlite", "run.sqlite-journal", "manifest.resolved.json", "provenance.json", "status.json", "report.md",
+      "report.html",
       "figures",
     ]
     for name in names where FileManager.default.fileExists(atPath: file(name)) {

@@ -51,37 +51,6 @@ extension RunStore {
     }
   }
 
-  package struct BestRow: Sendable, Equatable {
-    package var model: String
-    package var condition: String
-    package var example: String
-    package var point: String
-    package var label: String
-    /// The smallest value over the label's tokens.
-    package var best: Double
-  }
-
-  /// The best (smallest) value of a probe's metric over the tokens of each label, per trial and hook point. Rows without
-  /// a number are left out.
-  package func bestRows(probe: String, metric: String) throws -> [BestRow] {
-    try read { connection in
-      let rows = try Row.fetchCursor(
-        connection,
-        sql: """
-          SELECT t.model, t.condition, t.example, m.point, m.label, min(m.value)
-          FROM measurements m JOIN trials t ON t.id = m.trial
-          WHERE m.probe = ? AND m.metric = ? AND m.value IS NOT NULL AND m.label IS NOT NULL
-          GROUP BY m.trial, m.point, m.label ORDER BY t.id, m.point, m.label
-          """, arguments: [probe, metric])
-      var best: [BestRow] = []
-      while let row = try rows.next() {
-        best.append(
-          BestRow(model: row[0], condition: row[1], example: row[2], point: row[3], label: row[4], best: row[5]))
-      }
-      return best
-    }
-  }
-
   package struct MeanRow: Sendable, Equatable {
     package var model: String
     package var condition: String

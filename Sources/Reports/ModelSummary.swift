@@ -5,86 +5,111 @@ import Statistics
 /// One model's part of the summary.
 package struct ModelSummary: Sendable {
   package let model: String
+  package let measure: Measure
   /// Hook points at which the analysis' probe read, in the order of the forward pass.
   package let points: [String]
   /// In the manifest's order; conditions without rows are left out.
   package let conditions: [ConditionSummary]
   /// In the manifest's order, the primary one first.
   package let contrasts: [ContrastSummary]
+  /// The primary two-by-two read by other probes.
+  package let controls: [ContrastSummary]
+  package let sweeps: [SweepSummary]
+  package let breakdown: Breakdown?
+  /// The parts of the primary two-by-two with their four values.
+  package let items: [Item]
   package let warnings: [String]
 
-  init(model: String, manifest: Manifest, best: [RunStore.BestRow], scalars: [RunStore.MeanRow]) {
-    self.model = model
-    let points = orderedHookPoints(Set(best.map(\.point)))
-    self.points = points
-    let byCondition = Dictionary(grouping: best, by: \.condition)
-    conditions = manifest.conditions.compactMap { condition in
-      let rows = byCondition[condition.name] ?? []
-      let scalars = scalars.filter { $0.condition == condition.name }
-      guard !rows.isEmpty || !scalars.isEmpty else { return nil }
-      return ConditionSummary(name: condition.name, points: points, rows: rows, scalars: scalars)
+  /// A part of an image in the primary two-by-two.
+  package struct Item: Sendable {
+    package let example: String
+    package let label: String
+    package let className: String?
+    package let cells: FourCells
+
+    package var lossOn: Double { cells.visionCut - cells.clean }
+    package var lossOff: Double { cells.bothCut - cells.textCut }
+    package var compensation: Double { lossOff - lossOn }
+  }
+
+  init(model: String, readings: RunReadings) {
+    let (manifest, measure) = (readings.manifest, readings.measure)
+    (self.model, self.measure) = (model, measure)
+    let table = readings.table(model, measure)
+    points = orderedHookPoints(table.points)
+    conditions = manifest.conditions.compactMap { [points] condition in
+      ConditionSummary(condition.name, points: points, model: model, readings: readings)
     }
-    guard let analysis = manifest.compensation else {
-      (contrasts, warnings) = ([], [])
+    sweeps = manifest.sweeps.map { sweep in
+      SweepSummary(sweep, table: readings.table(model, sweep.measure), seed: UInt64(manifest.seed))
+    }
+    guard let analysis = manifest.compensation, let primary = analysis.designs.first else {
+      (contrasts, controls, items, breakdown, warnings) = ([], [], [], nil, [])
       return
     }
-    let atPoint = byCondition.mapValues { $0.filter { $0.point == analysis.point } }
     contrasts = analysis.designs.map { design in
-      ContrastSummary(design, rows: atPoint, point: analysis.point)
+      ContrastSummary(design, table: table, point: analysis.point, margin: design == primary ? analysis.margin : nil)
     }
-    warnings = contrasts.compactMap { contrast in
+    controls = analysis.controls.map { probe in
+      var measure = analysis.measure
+      measure.probe = probe
+      return ContrastSummary(primary, table: readings.table(model, measure), point: analysis.point, margin: nil)
+    }
+    items = ContrastSummary.items(primary, table, analysis.point)
+    breakdown = Breakdown(items, design: primary, point: analysis.point, readings: readings, model: model)
+    warnings = (contrasts + controls).compactMap { contrast in
       contrast.incomplete == 0
         ? nil
-        : "\(model), \(contrast.design.name): \(contrast.incomplete) parts lack one of the four conditions and are left out"
+        : "\(model), \(contrast.name(beside: measure.probe)): \(contrast.incomplete) parts lack one of the four conditions and are left out"
     }
   }
-}
-
-/// A part of an image, as rows name it.
-struct PartInstance: Hashable {
-  var example: String
-  var label: String
-
-  init(_ row: RunStore.BestRow) { (example, label) = (row.example, row.label) }
 }
 
 package struct ConditionSummary: Sendable {
   package let name: String
   /// One per hook point of the model; nil where this condition has no rows.
-  package let ranks: [RankSummary?]
+  package let points: [PointSummary?]
   /// Readings taken once per trial.
   package let scalars: [RunStore.MeanRow]
 
-  init(name: String, points: [String], rows: [RunStore.BestRow], scalars: [RunStore.MeanRow]) {
+  init?(_ name: String, points: [String], model: String, readings: RunReadings) {
     self.name = name
-    let byPoint = Dictionary(grouping: rows, by: \.point)
-    ranks = points.map { point in byPoint[point].flatMap(RankSummary.init) }
-    self.scalars = scalars
+    let table = readings.table(model, readings.measure)
+    var ranks = readings.measure
+    ranks.metric = .rank
+    let rankTable = readings.measure.metric.column == "rank" ? readings.table(model, ranks) : nil
+    self.points = points.map { point in
+      PointSummary(
+        table.values(name, point), medianRank: rankTable.map { median($0.values(name, point).map(\.value)) })
+    }
+    scalars = readings.scalars.filter { $0.model == model && $0.condition == name }
+    if self.points.allSatisfy({ $0 == nil }), scalars.isEmpty { return nil }
   }
 }
 
-/// Best ranks (over a part's patches) of all parts at one hook point.
-package struct RankSummary: Sendable {
-  package let median: Double
-  package let meanLog2: Double
-  /// Half the width of the 95 % interval of `meanLog2`, clustered by image; 0 with fewer than two images.
-  package let halfWidth: Double
+/// The measure over all parts at one hook point.
+package struct PointSummary: Sendable {
+  package let mean: Double
+  /// The 95 % interval of the mean, clustered by image; nil with fewer than two images.
+  package let interval: ClosedRange<Double>?
+  /// Of ranks: the median over parts.
+  package let medianRank: Double?
   package let count: Int
 
-  init?(_ rows: [RunStore.BestRow]) {
-    guard !rows.isEmpty else { return nil }
-    let logs = rows.map { log2($0.best) }
-    median = Statistics.median(rows.map(\.best))
-    meanLog2 = mean(logs)
-    let estimate = try? clusteredMean(logs, clusters: rows.map(\.example))
-    halfWidth = estimate.map { ($0.high - $0.low) / 2 } ?? 0
-    count = rows.count
+  init?(_ values: [(part: PartInstance, value: Double)], medianRank: Double?) {
+    guard !values.isEmpty else { return nil }
+    mean = Statistics.mean(values.map(\.value))
+    let estimate = try? clusteredMean(values.map(\.value), clusters: values.map(\.part.example))
+    interval = estimate.map { $0.low...$0.high }
+    self.medianRank = medianRank
+    count = values.count
   }
 }
 
 /// The compensation contrast of one two-by-two.
 package struct ContrastSummary: Sendable {
   package let design: TwoByTwo
+  package let measure: Measure
   package let point: String
   package let parts: Int
   package let images: Int
@@ -93,44 +118,36 @@ package struct ContrastSummary: Sendable {
   /// The contrast, or why there is none.
   package let result: Result<Compensation, StatisticsError>
 
-  init(_ design: TwoByTwo, rows: [String: [RunStore.BestRow]], point: String) {
-    self.design = design
-    self.point = point
-    let cells = design.conditions.map { name in
-      Dictionary((rows[name] ?? []).map { (PartInstance($0), log2($0.best)) }, uniquingKeysWith: { first, _ in first })
-    }
-    // In the order of the clean condition's rows: sums must not depend on the order of a dictionary.
-    let ordered = (rows[design.clean] ?? []).map(PartInstance.init)
-    let complete = ordered.compactMap { part -> FourRanks? in
-      guard let clean = cells[0][part], let vision = cells[1][part], let text = cells[2][part],
-        let both = cells[3][part]
-      else { return nil }
-      return FourRanks(
-        cluster: part.example, clean: clean, visionCut: vision, textCut: text, bothCut: both)
-    }
-    parts = complete.count
-    images = Set(complete.map(\.cluster)).count
-    incomplete = cells.reduce(into: Set<PartInstance>()) { $0.formUnion($1.keys) }.count - complete.count
+  /// - Parameter margin: only of the primary contrast.
+  init(_ design: TwoByTwo, table: PartTable, point: String, margin: Double?) {
+    (self.design, self.point, measure) = (design, point, table.measure)
+    let complete = table.complete(design.conditions.map { .init(condition: $0, point: point) })
+    (parts, images, incomplete) = (complete.parts.count, Set(complete.clusters).count, complete.left)
     do throws(StatisticsError) {
-      result = .success(try Compensation(complete))
+      result = .success(try Compensation(FourCells.rows(complete, table.measure.metric), margin: margin))
     } catch { result = .failure(error) }
+  }
+
+  static func items(_ design: TwoByTwo, _ table: PartTable, _ point: String) -> [ModelSummary.Item] {
+    let complete = table.complete(design.conditions.map { .init(condition: $0, point: point) })
+    return zip(complete.parts, FourCells.rows(complete, table.measure.metric)).map { part, cells in
+      ModelSummary.Item(example: part.example, label: part.label, className: part.className, cells: cells)
+    }
+  }
+
+  /// `blind`, or `blind by lens_random` where another probe than the primary one reads.
+  func name(beside primary: String) -> String {
+    measure.probe == primary ? design.name : "\(design.name) by \(measure.probe)"
   }
 }
 
-/// Hook points in the order in which the forward pass meets them.
-func orderedHookPoints(_ points: Set<String>) -> [String] {
-  let towers = ["vision", "projector", "text"]
-  let sites = [
-    "in", "embed", "resid_pre", "q", "k", "v", "rot_q", "rot_k", "attn_scores", "pattern", "z", "attn_out", "resid_mid",
-    "mlp_pre", "mlp_post", "mid", "mlp_out", "out", "resid_post", "final_norm", "logits",
-  ]
-  // A site without a layer stands before the layers (`text.embed`) or after them (`text.final_norm`, `text.logits`).
-  func key(_ point: String) -> (Int, Int, Int, String) {
-    let words = point.split(separator: ".").map(String.init)
-    let site = words.last ?? ""
-    let layer = words.dropFirst().first.flatMap(Int.init) ?? (["final_norm", "logits"].contains(site) ? .max : -1)
-    let place = sites.firstIndex(of: site) ?? sites.count
-    return (towers.firstIndex(of: words.first ?? "") ?? towers.count, layer, place, point)
+extension FourCells {
+  /// As costs: a metric of which more is better is turned about.
+  static func rows(_ complete: PartTable.Complete, _ metric: Metric) -> [FourCells] {
+    complete.parts.indices.map { row in
+      let cost = complete.columns.map { metric.cost($0[row]) }
+      return FourCells(
+        cluster: complete.parts[row].example, clean: cost[0], visionCut: cost[1], textCut: cost[2], bothCut: cost[3])
+    }
   }
-  return points.sorted { key($0) < key($1) }
 }

@@ -1,32 +1,41 @@
 import Experiments
 import Foundation
 
-/// A run's report: a summary for the terminal, Markdown, and figures. A function of the rows.
-package struct RunReport: Sendable {
+/// A run's report: a summary for the terminal, Markdown, a page, and figures. A function of the rows.
+package struct RunReport {
   package let folder: RunFolder
   package let summary: RunSummary
+  private let readings: RunReadings
 
   /// - Parameter path: a run folder.
   package init(path: String) throws {
     folder = RunFolder(path)
+    (summary, readings) = try RunSummary.read(RunReport.store(in: path))
+  }
+
+  static func store(in path: String) throws -> RunStore {
+    let folder = RunFolder(path)
     guard FileManager.default.fileExists(atPath: folder.store) else {
       throw ExperimentError.noRun(folder: path, what: "there is no run in this folder (no run.sqlite)")
     }
-    summary = try RunSummary(RunStore(path: folder.store, readOnly: true))
+    return try RunStore(path: folder.store, readOnly: true)
   }
 
-  /// Name and text of each SVG file.
-  package var figures: [(name: String, svg: String)] {
-    summary.models.compactMap { model in
-      RankFigure(model)?.svg.map { ("figures/\(model.model).svg", $0) } ?? nil
-    }
+  /// One self-contained page; it asks the network for nothing.
+  package var html: String {
+    get throws { try RunPage(summary: summary, readings: readings, headline: headline).html }
   }
 
-  /// Writes `report.md` and the figures into the run folder; returns the path of the former.
+  /// Writes `report.html`, `report.md` and the figures, each with the numbers that are in it, into the run folder; returns
+  /// the path of the first.
   package func write() throws -> String {
-    for figure in figures { try folder.write(figure.svg, to: figure.name) }
+    for figure in summary.figures {
+      try folder.write(figure.svg, to: "figures/\(figure.name).svg")
+      try folder.write(figure.csv, to: "figures/\(figure.name).csv")
+    }
     try folder.write(markdown, to: "report.md")
-    return folder.file("report.md")
+    try folder.write(html, to: "report.html")
+    return folder.file("report.html")
   }
 
   private var headline: String {
@@ -40,11 +49,6 @@ package struct RunReport: Sendable {
       + "\(fixed(size.seconds, 1)) s of computing"
   }
 
-  private static let rankTitle =
-    "rank of the part's word, the best over the part's patches: median over parts / mean log2"
-  private static let contrastTitle =
-    "compensation in bits of rank, 95 % intervals by image: C = loss with the decoder cut - loss with it working, R = C / loss"
-
   /// For the terminal.
   package var text: String {
     var lines = ["\(summary.manifest.name): \(headline)"]
@@ -53,8 +57,8 @@ package struct RunReport: Sendable {
       lines += ["", model.model]
       for (title, table) in sections(model) { lines += ["  \(title)"] + table.aligned(indent: "    ") }
     }
-    let findings = findings
-    if !findings.isEmpty { lines += [""] + findings }
+    let findings = summary.findings
+    if !findings.isEmpty { lines += [""] + findings.map(\.words) }
     return lines.joined(separator: "\n") + "\n"
   }
 
@@ -62,29 +66,30 @@ package struct RunReport: Sendable {
     var lines = ["# \(escapedForMarkdown(summary.manifest.name))", "", headline + ".", ""]
     lines += summary.warnings.map { "- **Warning:** \(escapedForMarkdown($0))" }
     if !summary.warnings.isEmpty { lines.append("") }
-    lines += findings.map { "- \(escapedForMarkdown($0))" }
-    let figures = figures
+    lines += summary.findings.map { "- \(escapedForMarkdown($0.words))" }
+    lines += summary.figures.flatMap { figure -> [String] in
+      let name = "figures/\(figure.name).svg"
+      let target = name.addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) ?? name
+      return ["", "![\(escapedForMarkdown(figure.title))](\(target))", "", escapedForMarkdown(figure.caption)]
+    }
     for model in summary.models {
       lines += ["", "## \(escapedForMarkdown(model.model))"]
-      let name = "figures/\(model.model).svg"
-      if figures.contains(where: { $0.name == name }) {
-        let target = name.addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) ?? name
-        lines += ["", "![Mean log2 rank by layer for the conditions of \(escapedForMarkdown(model.model))](\(target))"]
-      }
       for (title, table) in sections(model) { lines += ["", escapedForMarkdown(title) + ":", ""] + table.markdown }
     }
     return lines.joined(separator: "\n") + "\n"
   }
 
   private func sections(_ model: ModelSummary) -> [(String, TextTable)] {
-    [
-      (RunReport.rankTitle, model.rankTable), (RunReport.contrastTitle, model.contrastTable),
-      ("readings", model.readingTable),
-    ].compactMap { title, table in table.map { (title, $0) } }
+    let all: [(String, TextTable?)] =
+      [
+        (model.pointTitle, model.pointTable), (model.contrastTitle, model.contrastTable),
+        ("readings", model.readingTable),
+      ] + model.sweeps.map { ($0.title, $0.table) }
+    return all.compactMap { title, table in table.map { (title, $0) } }
   }
+}
 
-  /// One sentence per model, on the primary two-by-two.
-  private var findings: [String] {
-    summary.models.compactMap { model in model.contrasts.first?.sentence(model: model.model) }
-  }
+extension Finding {
+  /// `primary: ...`
+  var words: String { "\(kind.rawValue): \(sentence)" }
 }

@@ -9,6 +9,17 @@ package struct RunSummary: Sendable {
   package let size: Size
   package let warnings: [String]
   package let models: [ModelSummary]
+  /// The planned comparisons, p values adjusted for their number.
+  package let comparisons: [ComparisonSummary]
+
+  package let receipts: [ReceiptTotal]
+  package let provenance: JSON
+  /// Kernels and threads, by model.
+  package let engines: [(model: String, facts: JSON)]
+
+  /// Of the program that ran it, as far as the provenance says.
+  package var version: String { provenance["version"]?.string ?? "" }
+  var datasetDigest: String? { provenance["dataset_digest"]?.string }
 
   package struct Size: Sendable {
     package var planned: Int
@@ -19,26 +30,29 @@ package struct RunSummary: Sendable {
     package var seconds: Double
   }
 
-  package init(_ store: RunStore) throws {
+  package init(_ store: RunStore) throws { self = try RunSummary.read(store).summary }
+
+  /// The summary together with the rows that it was made of.
+  static func read(_ store: RunStore) throws -> (summary: RunSummary, readings: RunReadings) {
     guard let session = try store.lastSession() else {
       throw ExperimentError.noRun(folder: store.path, what: "the run store is empty")
     }
-    manifest = try Manifest(yaml: session.manifest.pretty, file: "manifest.resolved.json")
+    let manifest = try Manifest(yaml: session.manifest.pretty, file: "manifest.resolved.json")
+    let readings = try RunReadings(store, manifest)
+    return (try RunSummary(store, session, readings), readings)
+  }
+
+  private init(_ store: RunStore, _ session: RunStore.Session, _ readings: RunReadings) throws {
+    (manifest, provenance) = (readings.manifest, session.provenance)
+    (receipts, engines) = (try store.receiptTotals(), try store.engineFacts())
     let totals = try store.totals()
     let failed = try store.failedTrials()
     let plan = session.provenance["plan"]
     size = Size(
       planned: plan?["trials"].flatMap(\.int) ?? totals.completed, completed: totals.completed, failed: failed.count,
       examples: plan?["examples"].flatMap(\.int) ?? 0, seconds: totals.seconds)
-    // Without an analysis the ranks of the first probe are shown, if it gives any.
-    let probe = manifest.compensation?.probe ?? manifest.probes.first?.name ?? ""
-    let best = try store.bestRows(probe: probe, metric: manifest.compensation?.metric ?? "rank")
-    let scalars = try store.scalarMeans()
-    models = manifest.models.map { [manifest] model in
-      ModelSummary(
-        model: model.name, manifest: manifest, best: best.filter { $0.model == model.name },
-        scalars: scalars.filter { $0.model == model.name })
-    }
+    models = manifest.models.map { ModelSummary(model: $0.name, readings: readings) }
+    comparisons = ComparisonSummary.planned(readings)
     let instructionSets = try store.instructionSets()
     warnings =
       RunSummary.warnings(size, failed)
@@ -51,6 +65,12 @@ package struct RunSummary: Sendable {
         "\($0.plugin) (\($0.model), \($0.condition)): \($0.note), in \($0.trials) trials"
       }
       + models.flatMap(\.warnings)
+  }
+
+  /// The primary contrast of each model first.
+  package var findings: [Finding] {
+    let all = models.flatMap(\.findings)
+    return all.filter { $0.kind == .primary } + all.filter { $0.kind != .primary }
   }
 
   private static func warnings(_ size: Size, _ failed: [RunStore.FailedTrial]) -> [String] {
@@ -70,4 +90,5 @@ package struct RunSummary: Sendable {
 
 extension JSON {
   var int: Int? { if case .int(let value) = self { value } else { nil } }
+  var string: String? { if case .string(let value) = self { value } else { nil } }
 }

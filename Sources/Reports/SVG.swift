@@ -1,5 +1,8 @@
-/// A drawing, element by element. Coordinates in pixels, y downwards.
+/// A drawing, element by element. Coordinates in pixels, y downwards. What is black on paper has the page's colour of text,
+/// so that one drawing serves a light page, a dark one and a file of its own.
 struct SVG {
+  static let ink = "currentColor"
+
   let width: Double
   let height: Double
   private var body: [String] = []
@@ -13,10 +16,13 @@ struct SVG {
     case start, middle, end
   }
 
-  mutating func line(_ from: (Double, Double), _ to: (Double, Double), colour: String, width: Double = 1) {
+  mutating func line(
+    _ from: (Double, Double), _ to: (Double, Double), colour: String = ink, width: Double = 1,
+    opacity: Double = 1
+  ) {
     body.append(
       "<line x1=\"\(n(from.0))\" y1=\"\(n(from.1))\" x2=\"\(n(to.0))\" y2=\"\(n(to.1))\" stroke=\"\(colour)\" "
-        + "stroke-width=\"\(n(width))\"/>")
+        + "stroke-width=\"\(n(width))\" stroke-opacity=\"\(n(opacity))\"/>")
   }
 
   mutating func polyline(_ points: [(Double, Double)], colour: String, dashed: Bool) {
@@ -30,29 +36,52 @@ struct SVG {
     body.append("<polygon points=\"\(list(points))\" fill=\"\(colour)\" fill-opacity=\"\(n(opacity))\"/>")
   }
 
-  mutating func dot(_ at: (Double, Double), colour: String) {
-    body.append("<circle cx=\"\(n(at.0))\" cy=\"\(n(at.1))\" r=\"3\" fill=\"\(colour)\"/>")
+  /// - Parameter hollow: a ring.
+  mutating func dot(_ at: (Double, Double), colour: String, radius: Double = 3, hollow: Bool = false) {
+    let fill = hollow ? "fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.5\"" : "fill=\"\(colour)\""
+    body.append("<circle cx=\"\(n(at.0))\" cy=\"\(n(at.1))\" r=\"\(n(radius))\" \(fill)/>")
+  }
+
+  mutating func rectangle(
+    _ at: (Double, Double), width: Double, height: Double, colour: String, opacity: Double = 1, outline: String? = nil
+  ) {
+    let stroke = outline.map { " stroke=\"\($0)\" stroke-width=\"1.5\"" } ?? ""
+    body.append(
+      "<rect x=\"\(n(at.0))\" y=\"\(n(at.1))\" width=\"\(n(width))\" height=\"\(n(height))\" fill=\"\(colour)\" "
+        + "fill-opacity=\"\(n(opacity))\"\(stroke)/>")
   }
 
   mutating func text(
     _ text: String, at: (Double, Double), anchor: Anchor = .start, size: Double = 12, bold: Bool = false,
-    rotated degrees: Double = 0
+    rotated degrees: Double = 0, colour: String = ink, opacity: Double = 1
   ) {
     let turn = degrees == 0 ? "" : " transform=\"rotate(\(n(degrees)) \(n(at.0)) \(n(at.1)))\""
     let weight = bold ? " font-weight=\"bold\"" : ""
+    let faint = opacity < 1 ? " fill-opacity=\"\(n(opacity))\"" : ""
     body.append(
-      "<text x=\"\(n(at.0))\" y=\"\(n(at.1))\" font-size=\"\(n(size))\" text-anchor=\"\(anchor.rawValue)\"\(weight)\(turn)>"
+      "<text x=\"\(n(at.0))\" y=\"\(n(at.1))\" font-size=\"\(n(size))\" text-anchor=\"\(anchor.rawValue)\" "
+        + "fill=\"\(colour)\"\(faint)\(weight)\(turn)>"
         + SVG.escaped(text) + "</text>")
   }
 
+  /// A file of its own, black on white.
+  ///
   /// - Parameter title: what the picture shows, for those who cannot see it.
   func document(title: String) -> String {
+    element(
+      title: title, attributes: " color=\"#1a1a1a\"",
+      background: "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n")
+  }
+
+  /// A part of a page, in the page's colours.
+  func inline(title: String) -> String { element(title: title, attributes: "", background: "") }
+
+  private func element(title: String, attributes: String, background: String) -> String {
     """
     <svg xmlns="http://www.w3.org/2000/svg" width="\(n(width))" height="\(n(height))" \
-    viewBox="0 0 \(n(width)) \(n(height))" role="img" font-family="Helvetica, Arial, sans-serif" fill="#222">
+    viewBox="0 0 \(n(width)) \(n(height))" role="img" font-family="Helvetica, Arial, sans-serif"\(attributes)>
     <title>\(SVG.escaped(title))</title>
-    <rect width="100%" height="100%" fill="#fff"/>
-    \(body.joined(separator: "\n"))
+    \(background)\(body.joined(separator: "\n"))
     </svg>
 
     """

@@ -13,6 +13,11 @@ func counted(_ count: Int, _ word: String) -> String { "\(count) \(word)\(count 
 
 func percent(_ value: Double) -> String { "\(fixed(value * 100, 0)) %" }
 
+/// `p = 0.013`, `p < 0.001`
+func words(ofP p: Double) -> String {
+  p < 0.001 ? "p < 0.001" : p > 0.999 ? "p > 0.999" : "p = \(fixed(p, 3))"
+}
+
 extension Estimate {
   /// `1.23 [1.10, 1.36]`
   var words: String { "\(fixed(mean)) [\(fixed(low)), \(fixed(high))]" }
@@ -23,23 +28,81 @@ extension Compensation.Recovery {
   var words: String { "\(percent(value)) [\(fixed(low * 100, 0)), \(fixed(high * 100, 0))]" }
 }
 
+/// A finding in plain words.
+package struct Finding: Sendable {
+  package enum Kind: String, Sendable {
+    /// The one contrast that the manifest names first, with its margin: what a claim rests on.
+    case primary
+    /// Everything else.
+    case exploratory
+    /// Read by a control probe: an effect here is no evidence for parts.
+    case control
+  }
+
+  package let kind: Kind
+  /// The verdict in a few words.
+  package let verdict: String
+  package let sentence: String
+}
+
+extension ModelSummary {
+  package var findings: [Finding] {
+    contrasts.enumerated().map { index, contrast in
+      let isPrimary = index == 0 && contrast.margin != nil
+      return Finding(
+        kind: isPrimary ? .primary : .exploratory, verdict: contrast.verdict,
+        sentence: contrast.sentence(model: model, name: contrast.design.name))
+    }
+      + controls.map { contrast in
+        Finding(
+          kind: .control, verdict: contrast.verdict,
+          sentence: contrast.sentence(model: model, name: "\(contrast.design.name) by \(contrast.measure.probe)"))
+      }
+  }
+}
+
 extension ContrastSummary {
+  var margin: Double? {
+    if case .success(let found) = result { found.lossWithin?.margin } else { nil }
+  }
+
+  var verdict: String {
+    guard case .success(let found) = result else { return "no contrast" }
+    switch found.verdict {
+    case .aboveZero where found.compensates: return "compensates"
+    case .aboveZero: return "makes good a part"
+    case .belowZero: return "makes the loss larger"
+    case .notDistinguishable: return "not distinguishable"
+    }
+  }
+
   /// The finding in plain words, with its numbers.
-  package func sentence(model: String) -> String {
-    let place = "(\(design.name), at \(point), \(parts) parts in \(images) images)"
+  func sentence(model: String, name: String) -> String {
+    let place = "(\(name), at \(point), \(counted(parts, "part")) in \(counted(images, "image")))"
     switch result {
     case .failure(let reason): return "\(model) \(place): no contrast, \(reason)."
     case .success(let found):
       let loss =
-        "\(model) \(place): the vision cut costs \(fixed(found.lossOn.mean)) bits of rank with the decoder working and "
-        + "\(fixed(found.lossOff.mean)) with its image-to-image attention cut; C = \(found.compensation.words)"
+        "\(model) \(place): the vision cut costs \(fixed(found.lossOn.mean)) \(measure.metric.unit) with the decoder "
+        + "working and \(fixed(found.lossOff.mean)) with its image-to-image attention cut; "
+        + "C = \(found.compensation.words)"
       switch found.verdict {
       case .aboveZero:
         let share = found.recovery.map { ": the decoder makes good \($0.words) of the loss" } ?? ""
-        return loss + " is above zero\(share)."
+        return loss + " is above zero\(share)." + claim(found)
       case .belowZero: return loss + " is below zero: with a working decoder the loss is larger."
       case .notDistinguishable: return loss + " is not distinguishable from zero."
       }
     }
+  }
+
+  /// What is left of the loss, against the margin.
+  private func claim(_ found: Compensation) -> String {
+    guard let within = found.lossWithin else { return "" }
+    let left = " What is left of it, \(found.lossOn.words), is "
+    let margin = "within the margin of \(fixed(within.margin)) (two one-sided tests, \(words(ofP: within.p)))"
+    return within.holds
+      ? left + margin + ": the decoder compensates."
+      : left + "not shown to be \(margin): it compensates in part at most."
   }
 }

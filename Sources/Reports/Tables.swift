@@ -47,17 +47,25 @@ func escapedForMarkdown(_ text: String) -> String {
 }
 
 extension ModelSummary {
-  /// Condition x hook point: median best rank and mean log2 of it.
-  var rankTable: TextTable? {
-    let rows = conditions.filter { $0.ranks.contains { $0 != nil } }
+  /// Condition x hook point: of ranks the median before the mean.
+  var pointTable: TextTable? {
+    let rows = conditions.filter { $0.points.contains { $0 != nil } }
     guard !rows.isEmpty else { return nil }
-    var table = TextTable(header: ["median / mean log2"] + points)
+    let isRank = rows.contains { $0.points.contains { $0?.medianRank != nil } }
+    var table = TextTable(header: [isRank ? "median / \(measure.metric.words)" : measure.metric.words] + points)
     for condition in rows {
       table.rows.append(
         [condition.name]
-          + condition.ranks.map { rank in rank.map { "\(fixed($0.median, 1)) / \(fixed($0.meanLog2))" } ?? "" })
+          + condition.points.map { point in
+            guard let point else { return "" }
+            return (point.medianRank.map { "\(fixed($0, 1)) / " } ?? "") + fixed(point.mean)
+          })
     }
     return table
+  }
+
+  var pointTitle: String {
+    "rank of the part's word, the \(measure.aggregation.words): median over parts / \(measure.metric.words)"
   }
 
   /// Condition x reading: means of what is measured once per trial.
@@ -83,20 +91,46 @@ extension ModelSummary {
     return table
   }
 
-  /// Two-by-two x losses, C and R.
+  /// Two-by-two x losses, C, R and what is claimed; the controls below.
   var contrastTable: TextTable? {
     guard !contrasts.isEmpty else { return nil }
-    var table = TextTable(header: ["two-by-two", "loss, decoder works", "loss, decoder cut", "C", "R", "parts"])
-    for contrast in contrasts {
+    var table = TextTable(header: [
+      "two-by-two", "loss, decoder works", "loss, decoder cut", "C", "R", "parts", "finding",
+    ])
+    for contrast in contrasts + controls {
+      let name = contrast.name(beside: measure.probe)
       guard case .success(let found) = contrast.result else {
-        table.rows.append([contrast.design.name, "", "", "", "", "\(contrast.parts)"])
+        table.rows.append([name, "", "", "", "", "\(contrast.parts)", contrast.verdict])
         continue
       }
       table.rows.append([
-        contrast.design.name, found.lossOn.words, found.lossOff.words, found.compensation.words,
-        found.recovery?.words ?? "-", "\(contrast.parts)",
+        name, found.lossOn.words, found.lossOff.words, found.compensation.words, found.recovery?.words ?? "-",
+        "\(contrast.parts)", contrast.verdict,
       ])
     }
     return table
+  }
+
+  var contrastTitle: String {
+    "compensation in \(measure.metric.unit), 95 % intervals by image: C = loss with the decoder cut - loss with it "
+      + "working, R = C / loss"
+  }
+}
+
+extension SweepSummary {
+  /// Condition x hook point: difference from the baseline, starred where clear of zero for all cells together.
+  var table: TextTable? {
+    guard case .success = result else { return nil }
+    var table = TextTable(header: ["\(sweep.measure.metric.words) - \(sweep.baseline)"] + points)
+    for (row, condition) in conditions.enumerated() {
+      table.rows.append(
+        [condition] + cells(row).map { fixed($0.estimate.mean) + ($0.estimate.excludesZero ? "*" : "") })
+    }
+    return table
+  }
+
+  var title: String {
+    "sweep \(sweep.name), \(counted(parts, "part")) in \(counted(images, "image")): cost against \(sweep.baseline) in "
+      + "\(sweep.measure.metric.unit); *: clear of zero, all cells taken together (max-statistic, 95 %)"
   }
 }

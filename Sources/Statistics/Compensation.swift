@@ -1,7 +1,7 @@
 import Foundation
 
-/// One part of one image under the four conditions of the two-by-two, as log2 of its best rank.
-package struct FourRanks: Sendable, Equatable {
+/// One part of one image under the four conditions of the two-by-two, as a cost: larger is worse.
+package struct FourCells: Sendable, Equatable {
   /// What is independent of the others: the image.
   package var cluster: String
   package var clean: Double
@@ -20,11 +20,11 @@ package struct FourRanks: Sendable, Equatable {
 
 /// How much of the damage of the vision cut a working decoder makes good.
 ///
-/// With m(V, T) the mean log2 rank: loss with a working decoder = m(cut, intact) - m(intact, intact), loss with a cut
+/// With m(V, T) the mean cost, for instance log2 of the rank: loss with a working decoder = m(cut, intact) - m(intact, intact), loss with a cut
 /// decoder = m(cut, cut) - m(intact, cut), compensation C = loss with a cut decoder - loss with a working one. If the two
 /// cuts merely add up, C is 0, whatever each of them does; a plain ratio of ranks would call that recovery.
 package struct Compensation: Sendable, Equatable {
-  /// L_on: bits of rank that the vision cut costs while the decoder's image tokens see each other.
+  /// L_on: what the vision cut costs while the decoder's image tokens see each other.
   package var lossOn: Estimate
   /// L_off: the same while they do not.
   package var lossOff: Estimate
@@ -32,6 +32,8 @@ package struct Compensation: Sendable, Equatable {
   package var compensation: Estimate
   /// R = C / L_off, given only where the interval of L_off lies above zero.
   package var recovery: Recovery?
+  /// Is L_on within the margin that was named before the run? nil where none was.
+  package var lossWithin: Equivalence?
 
   /// A ratio of two means with Fieller's interval ("Some problems in interval estimation", 1954): the ratios r for which
   /// C - r L_off is not distinguishable from zero. So it holds 0 just when the interval of C does.
@@ -47,8 +49,11 @@ package struct Compensation: Sendable, Equatable {
     }
   }
 
+  /// The decoder compensates: C is above zero, and what is left of the loss is too little to matter.
+  package var compensates: Bool { verdict == .aboveZero && lossWithin?.holds == true }
+
   /// Where the interval of C lies. Above zero the decoder makes good a part of the loss; whether that is all that matters of
-  /// it is a question of a margin, which is not asked here.
+  /// it is the margin's question.
   package enum Verdict: Sendable, Equatable {
     case aboveZero
     case belowZero
@@ -60,13 +65,15 @@ package struct Compensation: Sendable, Equatable {
     return compensation.high < 0 ? .belowZero : .notDistinguishable
   }
 
-  package init(_ rows: [FourRanks], level: Double = 0.95) throws(StatisticsError) {
+  /// - Parameter margin: the largest loss that is still called none, in the unit of the cost.
+  package init(_ rows: [FourCells], margin: Double? = nil, level: Double = 0.95) throws(StatisticsError) {
     let clusters = rows.map(\.cluster)
     let on = rows.map { $0.visionCut - $0.clean }
     let off = rows.map { $0.bothCut - $0.textCut }
     lossOn = try clusteredMean(on, clusters: clusters, level: level)
     lossOff = try clusteredMean(off, clusters: clusters, level: level)
     compensation = try clusteredMean(zip(off, on).map { $0 - $1 }, clusters: clusters, level: level)
+    lossWithin = margin.map { [lossOn] in Equivalence(lossOn, margin: $0, level: level) }
     guard lossOff.low > 0 else { return }
     recovery = Recovery(
       of: compensation, lossOff, covariance: clusteredCovariance(zip(off, on).map { $0 - $1 }, off, clusters: clusters))

@@ -33,16 +33,18 @@ import Testing
     let folder = try run()
     let summary = try RunReport(path: folder.file("run")).summary
     let store = try RunStore(path: folder.file("run/run.sqlite"), readOnly: true)
-    let best = try store.bestRows(probe: "lens", metric: "rank").filter {
+    let rows = try store.partReadings(probe: "lens", metric: "rank").filter {
       $0.model == "weak" && $0.condition == "vision_cut" && $0.point == "text.1.resid_post"
     }
-    #expect(best.count == 12 && best.allSatisfy { (8...10).contains($0.best) })
-    let logs = best.map { log2($0.best) }
+    #expect(rows.count == 12 && rows.allSatisfy { $0.tokens == [3, 4, 5] && $0.className == "cat" })
+    let best = rows.compactMap { $0.values.min() }
+    #expect(best.allSatisfy { (8...10).contains($0) })
+    let logs = best.map { log2($0) }
     let condition = try #require(summary.models[1].conditions.first { $0.name == "vision_cut" })
-    let rank = try #require(condition.ranks[1])
+    let rank = try #require(condition.points[1])
     #expect(rank.count == 12)
-    #expect(abs(rank.meanLog2 - logs.reduce(0, +) / 12) < 1e-12)
-    #expect(rank.median == best.map(\.best).sorted()[5...6].reduce(0, +) / 2)
+    #expect(abs(rank.mean - logs.reduce(0, +) / 12) < 1e-12)
+    #expect(rank.medianRank == best.sorted()[5...6].reduce(0, +) / 2)
     let accuracy = summary.models[0].conditions.map { $0.scalars.first?.mean }
     #expect(accuracy == [1, 0, 0, 0])
   }
@@ -102,13 +104,15 @@ import Testing
     let path = try report.write()
     #expect(try String(contentsOfFile: path, encoding: .utf8) == report.markdown)
     #expect(try RunReport(path: folder.file("run")).markdown == report.markdown)
-    #expect(report.figures.map(\.name) == ["figures/strong.svg", "figures/weak.svg"])
-    for figure in report.figures {
-      let data = try Data(contentsOf: URL(fileURLWithPath: folder.file("run/" + figure.name)))
+    let figures = report.summary.figures
+    #expect(figures.map(\.name) == ["strong", "weak", "compensation"])
+    for figure in figures {
+      let data = try Data(contentsOf: URL(fileURLWithPath: folder.file("run/figures/\(figure.name).svg")))
       let root = try XMLDocument(data: data).rootElement()
-      #expect(root?.name == "svg")
-      #expect(root?.elements(forName: "polyline").count == 8)
+      #expect(root?.name == "svg" && root?.elements(forName: "title").first?.stringValue == figure.title)
+      if figure.name != "compensation" { #expect(root?.elements(forName: "polyline").count == 8) }
       #expect(!figure.svg.contains("nan") && !figure.svg.contains("inf"))
+      #expect(try String(contentsOfFile: folder.file("run/figures/\(figure.name).csv"), encoding: .utf8) == figure.csv)
     }
   }
 
@@ -117,7 +121,7 @@ import Testing
     let folder = try run(text)
     let report = try RunReport(path: folder.file("run"))
     #expect(!report.markdown.contains("<script>") && report.markdown.contains("&lt;script&gt;\\|\\*a\\*"))
-    #expect(report.figures.allSatisfy { !$0.svg.contains("<script>") })
+    #expect(report.summary.figures.allSatisfy { !$0.svg.contains("<script>") })
   }
 
   @Test func `a folder without a run is a missing input`() {

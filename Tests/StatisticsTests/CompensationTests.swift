@@ -8,11 +8,11 @@ import Statistics
   /// floating point.
   private func table(
     _ cells: (_ level: Double, _ image: Int, _ part: Int) -> (Double, Double, Double, Double)
-  ) -> [FourRanks] {
+  ) -> [FourCells] {
     (0..<60).flatMap { image in
       (0...(image % 4)).map { part in
         let (clean, visionCut, textCut, bothCut) = cells(Double((image * 7 + part * 3) % 16) / 8, image, part)
-        return FourRanks(
+        return FourCells(
           cluster: "image \(image)", clean: clean, visionCut: visionCut, textCut: textCut, bothCut: bothCut)
       }
     }
@@ -37,11 +37,23 @@ import Statistics
 
   @Test func `a decoder that makes everything good has recovery 1`() throws {
     let rows = table { level, image, part in (level, level, level + 0.5, level + 2.5 + Double((image + part) % 5) / 8) }
-    let result = try Compensation(rows)
-    #expect(result.verdict == .aboveZero)
+    let result = try Compensation(rows, margin: 0.125)
+    #expect(result.verdict == .aboveZero && result.compensates)
     #expect(result.lossOn.mean == 0)
     #expect(result.recovery == Compensation.Recovery(value: 1, low: 1, high: 1))
     #expect(result.compensation.mean == result.lossOff.mean)
+  }
+
+  @Test func `a decoder that leaves more of the loss than the margin makes good a part, and is not said to compensate`()
+    throws
+  {
+    let rows = table { level, image, part in
+      (level, level + 1 + Double((image + part) % 3) / 8, level, level + 2 + Double(image % 5) / 8)
+    }
+    let result = try Compensation(rows, margin: 1)
+    #expect(result.verdict == .aboveZero && result.lossWithin?.holds == false && !result.compensates)
+    #expect(try Compensation(rows, margin: 2).compensates)
+    #expect(try !Compensation(rows).compensates, "no margin, no claim")
   }
 
   @Test func `a decoder that makes the loss larger is said to do so`() throws {
@@ -61,7 +73,7 @@ import Statistics
     for (effect, expected) in [(1.0, Compensation.Verdict.aboveZero), (0.05, .notDistinguishable)] {
       var random = Philox(seed: 8, stream: 0)
       let rows = noise(&random).map { row in
-        FourRanks(
+        FourCells(
           cluster: row.cluster, clean: row.clean / 4, visionCut: row.visionCut / 4 + 2 - effect,
           textCut: row.textCut / 4,
           bothCut: row.bothCut / 4 + 2)
@@ -84,23 +96,28 @@ import Statistics
   @Test func `pure noise is called compensation at the nominal rate, clusters and all`() throws {
     let runs = 2000
     var claims = 0
+    var compensations = 0
     var naiveClaims = 0
     for run in 0..<runs {
       var random = Philox(seed: 20_251_124, stream: UInt64(run))
       let rows = noise(&random)
-      if try Compensation(rows).verdict != .notDistinguishable { claims += 1 }
+      let result = try Compensation(rows, margin: 2)
+      if result.verdict != .notDistinguishable { claims += 1 }
+      if result.compensates { compensations += 1 }
       let contrasts = rows.map { ($0.bothCut - $0.textCut) - ($0.visionCut - $0.clean) }
       let each = try clusteredMean(contrasts, clusters: contrasts.indices.map(String.init))
       if each.excludesZero { naiveClaims += 1 }
     }
     // 5 % of 2000 is 100 with a standard deviation of 9.7; 4 of them either way.
     #expect((61...139).contains(claims), "\(claims) claims in \(runs)")
+    // "Compensates" needs the upper side alone: 2.5 % of 2000 is 50 with a standard deviation of 7.
+    #expect(compensations <= 78, "\(compensations) claims of compensation in \(runs)")
     // Parts of one image are dependent: an interval that forgets it claims far too often.
     #expect(naiveClaims > 250, "\(naiveClaims) naive claims in \(runs)")
   }
 
   /// 40 images with 2 to 5 parts: all four cells of an image share noise, and nothing depends on the cuts.
-  private func noise(_ random: inout Philox) -> [FourRanks] {
+  private func noise(_ random: inout Philox) -> [FourCells] {
     func normal() -> Double {
       let (u, v) = (Double.random(in: 0x1p-53..<1, using: &random), Double.random(in: 0..<1, using: &random))
       return (-2 * log(u)).squareRoot() * cos(2 * .pi * v)
@@ -108,7 +125,7 @@ import Statistics
     return (0..<40).flatMap { image in
       let shared = (normal(), normal(), normal(), normal())
       return (0..<(2 + image % 4)).map { _ in
-        FourRanks(
+        FourCells(
           cluster: "\(image)", clean: shared.0 + normal() / 2, visionCut: shared.1 + normal() / 2,
           textCut: shared.2 + normal() / 2, bothCut: shared.3 + normal() / 2)
       }

@@ -1,0 +1,52 @@
+import Checkpoints
+import Foundation
+import Models
+
+/// An example's picture, for a report.
+package struct ExamplePicture: Sendable {
+  package let width: Int
+  package let height: Int
+  /// The file's bytes as a `data:` URL; nil where it is too heavy for a page.
+  package let dataURL: String?
+
+  /// - Parameter heaviest: in bytes.
+  package init?(path: String, heaviest: Int = 600_000) {
+    guard let data = FileManager.default.contents(atPath: path), let image = try? RGBImage(contentsOf: path) else {
+      return nil
+    }
+    (width, height) = (image.width, image.height)
+    let kind = data.starts(with: [0x89, 0x50]) ? "png" : data.starts(with: Data("RIFF".utf8)) ? "webp" : "jpeg"
+    dataURL = data.count <= heaviest ? "data:image/\(kind);base64,\(data.base64EncodedString())" : nil
+  }
+}
+
+/// Where the patches of a model's vision encoder lie in a picture, from the checkpoint's configuration alone.
+package struct PatchBoxes: Sendable {
+  private let images: ImageProcessor
+  private let vision: VisionConfiguration
+
+  /// In pixels of the picture.
+  package struct Box: Sendable, Equatable {
+    package var left, top, right, bottom: Double
+  }
+
+  /// nil where the checkpoint is not there any more.
+  package init?(_ model: ModelReference) {
+    guard let folder = try? model.folder(), let configuration = try? ModelConfiguration(folder: folder),
+      let images = try? ImageProcessor(folder: folder)
+    else { return nil }
+    (self.images, vision) = (images, configuration.vision)
+  }
+
+  /// Row by row.
+  package func boxes(width: Int, height: Int) -> [Box] {
+    let geometry = images.geometry(width: width, height: height)
+    let size = Float(vision.patchSize)
+    return (0..<vision.patches).map { patch in
+      let (x, y) = (Float(patch % vision.grid) * size, Float(patch / vision.grid) * size)
+      let box = geometry.sourceBox(ofInput: PixelBox(left: x, top: y, right: x + size, bottom: y + size))
+      return Box(
+        left: Double(box.left), top: Double(box.top), right: Double(box.right), bottom: Double(box.bottom))
+    }
+  }
+}

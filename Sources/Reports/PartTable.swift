@@ -1,0 +1,98 @@
+import Experiments
+import Foundation
+
+/// A part of an image, as rows name it; a whole example where the label is empty.
+struct PartInstance: Hashable, Comparable {
+  var example: String
+  var label: String
+  var className: String?
+
+  static func == (a: PartInstance, b: PartInstance) -> Bool { a.example == b.example && a.label == b.label }
+  func hash(into hasher: inout Hasher) {
+    hasher.combine(example)
+    hasher.combine(label)
+  }
+  static func < (a: PartInstance, b: PartInstance) -> Bool { (a.example, a.label) < (b.example, b.label) }
+
+  /// The label without the number that tells a second part of its name from the first: `leg#2` is a `leg`.
+  var word: String { label.split(separator: "#", maxSplits: 1).first.map(String.init) ?? label }
+}
+
+/// One measure of one model: a number for every part, condition and hook point that was read.
+struct PartTable {
+  /// Where a column of numbers was read.
+  struct Cell: Hashable {
+    var condition: String
+    var point: String
+  }
+
+  private let cells: [Cell: [PartInstance: Double]]
+  let measure: Measure
+
+  /// - Parameter readings: of one model.
+  init(_ readings: [PartReading], measure: Measure) {
+    self.measure = measure
+    var cells: [Cell: [PartInstance: Double]] = [:]
+    for reading in readings {
+      let value = measure.value(of: reading.values)
+      guard value.isFinite else { continue }
+      let part = PartInstance(example: reading.example, label: reading.label, className: reading.className)
+      cells[Cell(condition: reading.condition, point: reading.point), default: [:]][part] = value
+    }
+    self.cells = cells
+  }
+
+  var points: Set<String> { Set(cells.keys.map(\.point)) }
+
+  /// Every part of a cell with its value, sorted.
+  func values(_ condition: String, _ point: String) -> [(part: PartInstance, value: Double)] {
+    (cells[Cell(condition: condition, point: point)] ?? [:]).map { ($0.key, $0.value) }.sorted { $0.part < $1.part }
+  }
+
+  /// The parts that all of `wanted` have, sorted, with their values cell by cell.
+  func complete(_ wanted: [Cell]) -> Complete { Complete(wanted.map { cells[$0] ?? [:] }) }
+
+  /// The parts that a cell of `a` and a cell of `b` both have.
+  static func pair(_ a: (table: PartTable, cell: Cell), _ b: (table: PartTable, cell: Cell)) -> Complete {
+    Complete([a.table.cells[a.cell] ?? [:], b.table.cells[b.cell] ?? [:]])
+  }
+
+  struct Complete {
+    var parts: [PartInstance]
+    var columns: [[Double]]
+    /// How many parts each cell has that another lacks.
+    var unmatched: [Int]
+    /// Parts that some of the cells have, and others lack.
+    var left: Int
+
+    init(_ cells: [[PartInstance: Double]]) {
+      let all = cells.reduce(into: Set<PartInstance>()) { $0.formUnion($1.keys) }
+      let parts = all.filter { part in cells.allSatisfy { $0[part] != nil } }.sorted()
+      self.parts = parts
+      columns = cells.map { cell in parts.map { cell[$0] ?? .nan } }
+      unmatched = cells.map { $0.count - parts.count }
+      left = all.count - parts.count
+    }
+
+    /// What is independent: the image of each part.
+    var clusters: [String] { parts.map(\.example) }
+  }
+}
+
+/// Hook points in the order in which the forward pass meets them.
+func orderedHookPoints(_ points: Set<String>) -> [String] {
+  let towers = ["vision", "projector", "text"]
+  let sites = [
+    "in", "embed", "resid_pre", "q", "k", "v", "rot_q", "rot_k", "attn_scores", "pattern", "z", "attn_out", "resid_mid",
+    "mlp_pre", "mlp_post", "mid", "mlp_out", "out", "resid_post", "final_norm", "logits",
+  ]
+  // A site without a layer stands before the layers (`text.embed`) or after them (`text.final_norm`, `text.logits`).
+  func key(_ point: String) -> (Int, Int, Int, String) {
+    let words = point.split(separator: ".").map(String.init)
+    let site = words.last ?? ""
+    let layer = words.dropFirst().first.flatMap(Int.init) ?? (["final_norm", "logits"].contains(site) ? .max : -1)
+    let place = sites.firstIndex(of: site) ?? sites.count
+    return (towers.firstIndex(of: words.first ?? "") ?? towers.count, layer, place, point)
+  }
+  return points.sorted { key($0) < key($1) }
+}
