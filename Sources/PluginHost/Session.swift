@@ -335,13 +335,13 @@ extension VisionLanguageModel {
   package var facts: ModelFacts {
     var facts = ModelFacts()
     let (text, vision) = (configuration.text, configuration.vision)
-    (facts.family, facts.digest) = ("llava", digest)
+    (facts.family, facts.digest) = (configuration.architecture.rawValue, digest)
     (facts.textLayers, facts.textHeads, facts.textKVHeads) = (text.layers, text.heads, text.kvHeads)
     (facts.textHeadWidth, facts.textWidth, facts.textMLPWidth) = (text.headWidth, text.width, text.mlpWidth)
     (facts.visionLayers, facts.visionHeads) = (configuration.visionLayersUsed, vision.heads)
     (facts.visionHeadWidth, facts.visionWidth) = (vision.width / vision.heads, vision.width)
     (facts.patchRows, facts.patchCols) = (grid.rows, grid.cols)
-    (facts.imageSize, facts.featureLayer) = (vision.imageSize, configuration.visionFeatureLayer)
+    (facts.imageSize, facts.featureLayer) = (vision.imageSize, configuration.visionFeatureLayers[0])
     facts.vocabulary = text.vocabulary
     facts.knownVocabulary = min(tokenizer.vocabularySize, text.vocabulary)
     return facts
