@@ -15,7 +15,7 @@ package struct RunMerge {
   private let manifest: Manifest
   private let lock: RunLock
 
-  package struct Outcome: Sendable, Equatable {
+  package struct Outcome: Sendable {
     package var total: Int
     package var completed: Int
     package var failed: Int
@@ -23,12 +23,6 @@ package struct RunMerge {
     package var missing: [(shard: Int, trials: [TrialName])]
     /// Those of all sessions.
     package var instructionSets: [String]
-
-    package static func == (a: Outcome, b: Outcome) -> Bool {
-      a.total == b.total && a.completed == b.completed && a.failed == b.failed
-        && a.instructionSets == b.instructionSets
-        && a.missing.elementsEqual(b.missing) { $0.shard == $1.shard && $0.trials == $1.trials }
-    }
   }
 
   /// Locks the run folder.

@@ -33,6 +33,11 @@ package struct SlurmScripts: Sendable {
     /// A task's number is its shard's, less this.
     package var offset: Int
     package var shards: [Int]
+
+    package init(offset: Int, shards: [Int]) {
+      self.offset = offset
+      self.shards = shards
+    }
   }
 
   /// - Parameter limit: the cluster's `MaxArraySize`; a task's number is below it.

@@ -72,8 +72,7 @@ struct Experiment {
   func costsOfExamples() throws -> [Int] {
     var costs = plan.dataset.examples.map { _ in 1 }
     for model in manifest.models {
-      let evaluator = try ModelEvaluator(
-        manifest: manifest, model: model, search: search, examples: plan.dataset.examples)
+      let evaluator = try modelEvaluator(of: model)
       for (index, example) in plan.dataset.examples.enumerated() {
         costs[index] += try evaluator.costs(of: [example]).reduce(0) { $0 + $1.multiplyAdds }
       }
