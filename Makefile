@@ -1,7 +1,7 @@
 # make demo   installs what is missing, builds, and runs the main job on what the repository ships
 # make test   the same for all tests
 # make study  runs manifests/compensation/*.yaml, the study on the demo models, and reports; it resumes
-PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libturbojpeg0-dev libwebp-dev
+PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libtiff-dev libturbojpeg0-dev libwebp-dev
 # Tests on a cluster of this machine, and of a database; without them those tests are skipped and say so.
 TEST_PACKAGES := slurm-wlm munge iproute2 postgresql
 BINARY   := .build/release/ablate

@@ -32,6 +32,7 @@ let package = Package(
     system("CTurboJPEG", apt: "libturbojpeg0-dev"),
     system("CSpng", apt: "libspng-dev"),
     system("CWebP", apt: "libwebp-dev"),
+    system("CTIFF", apt: "libtiff-dev"),
     system("CCrypto", apt: "libssl-dev"),
     .target(name: "PluginABI"),
     .target(name: "CShims", linkerSettings: [.linkedLibrary("gomp")]),
@@ -41,7 +42,7 @@ let package = Package(
     // the line
     module("Tensors", ["Diagnostics", "COneDNN", "CShims", "CKernels"]),
     module("Checkpoints", ["Tensors", "CTurboJPEG", "CSpng", "CWebP"]),
-    module("Datasets", ["Checkpoints"]),
+    module("Datasets", ["Checkpoints", "CTIFF"]),
     module("Models", ["Checkpoints"]),
     module("PluginRuntime", ["PluginABI", "Diagnostics", "CFFI", "CShims"]),
     module("PluginHost", ["Models", "PluginRuntime"]),
@@ -63,8 +64,8 @@ let package = Package(
     .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
-    tests("CheckpointsTests", ["Checkpoints"], exclude: ["Fixtures"]),
-    tests("DatasetsTests", ["Datasets", "TestSupport"]),
+    tests("CheckpointsTests", ["Checkpoints", "TestSupport"], exclude: ["Fixtures"]),
+    tests("DatasetsTests", ["Datasets", "TestSupport"], exclude: ["Fixtures"]),
     tests("ModelsTests", ["Models"]),
     tests("PluginHostTests", ["PluginHost"]),
     tests("ExperimentsTests", ["Experiments", "Reports", "TestSupport"], exclude: ["Golden"]),

@@ -1,3 +1,4 @@
+import Checkpoints
 import Datasets
 import Diagnostics
 import Models
@@ -10,9 +11,11 @@ extension ModelEvaluator {
   package var facts: JSON {
     let kernels = model.engine.kernels.sorted { $0.key < $1.key }.map { ($0.key, JSON.int($0.value)) }
     let invariant = (try? model.rowsAreInvariant()) ?? false
+    let hub = HubSnapshot(folder: model.folder)
     return .object([
       ("kernels", .object(kernels)), ("threads", .int(engineThreads)), ("row_invariant", .bool(invariant)),
       ("multiply_adds", .object([("computed", .int(model.work.computed)), ("full", .int(model.work.full))])),
+      ("repository", hub.map { .string($0.repository) } ?? .null), ("commit", hub.map { .string($0.commit) } ?? .null),
     ])
   }
 

@@ -1,3 +1,4 @@
+import Checkpoints
 import Datasets
 import Diagnostics
 import PluginHost
@@ -25,14 +26,17 @@ package struct Manifest: Sendable, Equatable {
 }
 
 package struct ModelReference: Sendable, Equatable {
-  /// How rows and reports call it: the word in the manifest, or the last part of a folder's path.
+  /// How rows and reports call it: the word in the manifest, or the last part of a folder's path or of `org/name`.
   package var name: String
-  /// A bundled model's name, or a folder's path (absolute, or relative to the working folder).
   package var location: Location
 
   package enum Location: Sendable, Equatable {
+    /// A name in `checkpoints`.
     case bundled(String)
+    /// Absolute, or relative to the working folder.
     case folder(String)
+    /// In the local Hugging Face cache.
+    case hub(HubName)
   }
 
   package init(name: String, location: Location) {

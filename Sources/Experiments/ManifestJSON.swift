@@ -48,7 +48,9 @@ extension ModelReference {
   var spelling: String {
     switch location {
     case .bundled(let name): name
-    case .folder(let path): path.contains("/") ? path : "./\(path)"
+    // A dot keeps a folder from being taken for a repository.
+    case .folder(let path): path.hasPrefix("/") || path.hasPrefix(".") ? path : "./\(path)"
+    case .hub(let name): name.description
     }
   }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Datasets
 import Diagnostics
 import Foundation
@@ -74,10 +75,17 @@ extension Manifest {
       guard !models.contains(where: { $0.name == name }) else {
         throw item.refuse("two models are called '\(name)'", remedy: "rows could not be told apart")
       }
-      models.append(
-        ModelReference(name: name, location: isPath ? .folder(path(word, from: folder)) : .bundled(word)))
+      models.append(ModelReference(name: name, location: location(word, isPath: isPath, folder: folder)))
     }
     return models
+  }
+
+  /// `org/name` is in the Hugging Face cache, unless there is a folder of this name beside the manifest.
+  private static func location(_ word: String, isPath: Bool, folder: String) -> ModelReference.Location {
+    guard isPath else { return .bundled(word) }
+    let path = path(word, from: folder)
+    guard let hub = HubName(word), !FileManager.default.fileExists(atPath: path) else { return .folder(path) }
+    return .hub(hub)
   }
 
   private static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {

@@ -76,6 +76,7 @@ extension ModelReference {
     switch location {
     case .bundled(let name): try ModelLocator().folder(of: name)
     case .folder(let path): path
+    case .hub(let name): try HubCache().folder(of: name)
     }
   }
 }

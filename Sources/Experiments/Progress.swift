@@ -12,20 +12,24 @@ package struct Progress {
 
   private let style: Style
   private let total: Int
+  /// What is counted, in the singular.
+  private let unit: String
   private let write: (String) -> Void
   private let now: () -> Double
   private let start: Double
-  /// Trials done before this process began: they say nothing about its speed.
+  /// What was done before this process began: they say nothing about its speed.
   private let before: Int
   private var done: Int
   private var lastDrawn = -Double.infinity
 
   /// - Parameter now: seconds on a clock that only goes forward.
   package init(
-    total: Int, done: Int, style: Style, write: @escaping (String) -> Void = Progress.toStandardError,
+    total: Int, done: Int, unit: String = "trial", style: Style,
+    write: @escaping (String) -> Void = Progress.toStandardError,
     now: @escaping () -> Double = { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 }
   ) {
     self.total = total
+    self.unit = unit
     self.done = done
     self.style = style
     self.write = write
@@ -73,14 +77,14 @@ package struct Progress {
     lastDrawn = time
   }
 
-  private var counts: String { "\(done)/\(total) trials" }
+  private var counts: String { "\(done)/\(total) \(unit)s" }
 
   /// `31.0 trials/s, 12 s left`
   private func timing(_ elapsed: Double) -> String {
     guard elapsed > 0, done > before else { return "" }
     let rate = Double(done - before) / elapsed
     let left = Double(total - done) / rate
-    let speed = rate >= 1 ? String(format: "%.1f trials/s", rate) : String(format: "%.1f s/trial", 1 / rate)
+    let speed = rate >= 1 ? String(format: "%.1f \(unit)s/s", rate) : String(format: "%.1f s/\(unit)", 1 / rate)
     return "\(speed), \(Progress.duration(left)) left"
   }
 

@@ -2,13 +2,16 @@ import Checkpoints
 import Diagnostics
 import Foundation
 
-/// Finds a checkpoint folder: a path, or the name of a bundled model, which lies in a folder `checkpoints` at or above the executable.
+/// Finds a checkpoint folder: a path; `org/name[@revision]` in the local Hugging Face cache, where no such path is; or the name of a
+/// bundled model, which lies in a folder `checkpoints` at or above the executable.
 package struct ModelLocator: Sendable {
   private let executable: String
+  private let cache: HubCache
 
-  package init(executable: String? = nil) {
+  package init(executable: String? = nil, cache: HubCache = HubCache()) {
     self.executable =
       executable ?? (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+    self.cache = cache
   }
 
   /// - Parameter base: the folder that relative paths start from; nil: the current folder.
@@ -18,9 +21,10 @@ package struct ModelLocator: Sendable {
     if isPath || isFolder(path) {
       guard isFolder(path) else {
         let exists = FileManager.default.fileExists(atPath: path)
+        if !exists, let hub = HubName(name) { return try cache.folder(of: hub) }
         throw .missing(
           path: exists ? path + "/config.json" : path,
-          remedy: "give a Hugging Face checkpoint folder, or the name of a bundled model")
+          remedy: "give a Hugging Face checkpoint folder, org/name of a cached one, or the name of a bundled model")
       }
       return path
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Foundation
 import Models
 
@@ -11,7 +12,8 @@ struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect", abstract: "Architecture, parameters, hook-point table and memory of a checkpoint.")
 
-  @Argument(help: "A Hugging Face checkpoint folder, or the name of a bundled model.") var model: String
+  @Argument(help: "A Hugging Face checkpoint folder, org/name[@revision] in the local cache, or a bundled name.")
+  var model: String
   @Flag(help: "As JSON.") var json = false
 
   func run() throws {
@@ -21,8 +23,11 @@ struct InspectCommand: ParsableCommand {
 
   private func facts(_ model: VisionLanguageModel) -> [String: Any] {
     let (c, vision, text) = (model.configuration, model.configuration.vision, model.configuration.text)
+    let hub = HubSnapshot(folder: model.folder)
     return [
-      "schema": "ablate.model/1", "architecture": c.architecture.rawValue, "folder": model.folder, "digest": model.digest, "parameters": model.parameterCount,
+      "schema": "ablate.model/1", "architecture": c.architecture.rawValue, "folder": model.folder,
+      "repository": hub?.repository ?? NSNull(), "commit": hub?.commit ?? NSNull(), "digest": model.digest,
+      "parameters": model.parameterCount,
       "weight_types": model.elementTypes.map(\.rawValue).sorted(), "image_tokens": c.imageTokens,
       "vision": [
         "layers": vision.layers, "layers_used": c.visionLayersUsed, "width": vision.width, "heads": vision.heads,
@@ -54,6 +59,9 @@ struct InspectCommand: ParsableCommand {
       "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, keys and values \(keyValues) bytes a token",
       "", "hook points (axes; all can be read and written)",
     ]
+    if let hub = HubSnapshot(folder: model.folder) {
+      lines.insert("  repository \(hub.repository) at commit \(hub.commit)", at: 1)
+    }
     for tower in Tower.allCases {
       let layers = model.hooks.layers(of: tower)
       let inside = model.hooks.sites(of: tower).map { ("\(tower.rawValue).L.\($0.rawValue)", $0) }

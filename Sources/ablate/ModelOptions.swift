@@ -9,7 +9,7 @@ import Tensors
 
 /// Options that name a model and one example.
 struct ModelOptions: ParsableArguments {
-  @Option(help: "A Hugging Face checkpoint folder, or the name of a bundled model.")
+  @Option(help: "A Hugging Face checkpoint folder, org/name[@revision] in the local cache, or a bundled name.")
   var model: String
 
   func open() throws -> VisionLanguageModel {

@@ -27,10 +27,7 @@ package struct RGBImage: Sendable, Equatable {
     case .jpeg: self = try decodeJPEG(bytes, path: path)
     case .png: self = try PNGRaster(bytes: bytes, path: path).rgb(path: path)
     case .webp: self = try decodeWebP(bytes, path: path)
-    case .other(let name):
-      throw .unsupported(path: path, key: "format", problem: name, remedy: "convert it to PNG or JPEG")
-    case .unknown:
-      throw .malformed(path: path, problem: "not a JPEG, PNG or WebP image", remedy: "check that the file is a picture")
+    case .other, .unknown: throw ImageFile.refusal(of: bytes, path: path)
     }
   }
 }
@@ -69,6 +66,14 @@ enum ImageFile {
       return .other("TIFF images")
     }
     return .unknown
+  }
+
+  /// Why bytes of another format are not read.
+  static func refusal(of bytes: [UInt8], path: String) -> CheckpointError {
+    if case .other(let name) = format(of: bytes) {
+      return .unsupported(path: path, key: "format", problem: name, remedy: "convert it to PNG or JPEG")
+    }
+    return .malformed(path: path, problem: "not a JPEG, PNG or WebP image", remedy: "check that the file is a picture")
   }
 
   static func checkSize(width: Int, height: Int, path: String) throws(CheckpointError) {
