@@ -49,6 +49,20 @@ package struct Tensor: Sendable {
     return copy
   }
 
+  /// This tensor and behind it, along `axis`, another; the other axes must be equal.
+  package func joined(_ other: Tensor, axis: Int) -> Tensor {
+    var shape = shape
+    shape[axis] += other.shape[axis]
+    let whole = Tensor(zeros: shape)
+    let (own, more) = (self.shape[axis...].reduce(1, *), other.shape[axis...].reduce(1, *))
+    for outer in 0..<shape[..<axis].reduce(1, *) {
+      let target = whole.base + outer * (own + more)
+      target.update(from: base + outer * own, count: own)
+      (target + own).update(from: other.base + outer * more, count: more)
+    }
+    return whole
+  }
+
   package func reshaped(_ shape: [Int]) -> Tensor { Tensor(shape: shape, storage: storage) }
 
   private init(shape: [Int], storage: FloatStorage) {
