@@ -239,7 +239,8 @@ package final class Session {
       shared += cost.shared
     }
     return Cost(
-      visits: lanes.map { plannedVisits($0, item.input.segments.layout) }, multiplyAdds: SweepCost(lanes: own, shared: shared, full: full))
+      visits: lanes.map { plannedVisits($0, item.input.segments.layout) },
+      multiplyAdds: SweepCost(lanes: own, shared: shared, full: full))
   }
 
   /// Visits that the prefill plans, in hook point x lane.

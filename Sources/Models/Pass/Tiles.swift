@@ -35,7 +35,7 @@ extension LaneResults {
     }
     captures = LaneResults.joined(tiles.map { ($0.firstRow, $0.results.captures) }) { a, b in
       Capture(
-        reading: a.reading, plugin: a.plugin, point: a.point, rows: a.rows + b.rows,
+        reading: a.reading, plugin: a.plugin, point: a.point, rows: a.rows + b.rows, clean: a.clean.union(b.clean),
         tensor: a.tensor.joined(b.tensor, axis: a.point.site.axes == .headsRowsKeys ? 1 : 0))
     }
     masses = LaneResults.joined(tiles.map { ($0.firstRow, $0.results.masses) }) { a, b in
@@ -80,7 +80,9 @@ extension TileReading {
 
 extension LaneResults.Capture: TileReading {
   func moved(by offset: Row) -> Self {
-    Self(reading: reading, plugin: plugin, point: point, rows: rows.map { $0 + offset }, tensor: tensor)
+    Self(
+      reading: reading, plugin: plugin, point: point, rows: rows.map { $0 + offset },
+      clean: RowSet(clean.rows.map { $0 + offset }), tensor: tensor)
   }
 }
 
