@@ -63,6 +63,20 @@ package struct Tensor: Sendable {
     return whole
   }
 
+  /// The slices at `places` along `axis`, in their order.
+  package func selecting(_ places: [Int], axis: Int) -> Tensor {
+    var shape = shape
+    shape[axis] = places.count
+    let some = Tensor(zeros: shape)
+    let (slice, all) = (shape[(axis + 1)...].reduce(1, *), self.shape[axis...].reduce(1, *))
+    for outer in 0..<shape[..<axis].reduce(1, *) {
+      for (n, place) in places.enumerated() {
+        (some.base + (outer * places.count + n) * slice).update(from: base + outer * all + place * slice, count: slice)
+      }
+    }
+    return some
+  }
+
   package func reshaped(_ shape: [Int]) -> Tensor { Tensor(shape: shape, storage: storage) }
 
   private init(shape: [Int], storage: FloatStorage) {

@@ -9,11 +9,18 @@ extension Program {
     func own(_ rows: [Row]) -> [Row] { rows.filter(range.contains).map { $0 - range.lowerBound } }
     var tile = Program()
     for (point, ops) in ops where point.tower == .vision {
+      let rowAxis = point.site.axes.rowAxis
       tile.ops[point] = ops.map { op in
-        var op = op
-        op.rows = own(op.rows)
-        if case .mass(let reading, let keys) = op.action { op.action = .mass(reading: reading, keys: own(keys)) }
-        return op
+        var part = op
+        part.rows = own(op.rows)
+        switch op.action {
+        case .mass(let reading, let keys): part.action = .mass(reading: reading, keys: own(keys))
+        case .patch(let source, let values):
+          let places = op.rows.indices.filter { range.contains(op.rows[$0]) }
+          part.action = .patch(source: source, values?.selecting(places, axis: rowAxis))
+        case .scale, .set, .add, .call, .capture: break
+        }
+        return part
       }
     }
     tile.edges = edges.filter { $0.key.tower == .vision }.mapValues { $0.part(range) }
@@ -36,7 +43,7 @@ extension LaneResults {
     captures = LaneResults.joined(tiles.map { ($0.firstRow, $0.results.captures) }) { a, b in
       Capture(
         reading: a.reading, plugin: a.plugin, point: a.point, rows: a.rows + b.rows, clean: a.clean.union(b.clean),
-        tensor: a.tensor.joined(b.tensor, axis: a.point.site.axes == .headsRowsKeys ? 1 : 0))
+        tensor: a.tensor.joined(b.tensor, axis: a.point.site.axes.rowAxis))
     }
     masses = LaneResults.joined(tiles.map { ($0.firstRow, $0.results.masses) }) { a, b in
       Mass(
@@ -62,6 +69,10 @@ extension LaneResults {
     }
     return all
   }
+}
+
+extension Axes {
+  fileprivate var rowAxis: Int { self == .headsRowsKeys ? 1 : 0 }
 }
 
 private protocol TileReading {
