@@ -30,22 +30,18 @@ package struct PatchBoxes: Sendable {
     package var left, top, right, bottom: Double
   }
 
-  /// nil where the checkpoint is not there any more.
+  /// nil where the checkpoint is not there any more, and for LLaVA-NeXT, whose projector and text tower order the patches differently.
   package init?(_ model: ModelReference) {
     guard let folder = try? model.folder(), let configuration = try? ModelConfiguration(folder: folder),
-      let images = try? ImageProcessor(folder: folder)
+      let images = try? ImageProcessor(folder: folder), images.pinpoints.isEmpty
     else { return nil }
     (self.images, vision) = (images, configuration.vision)
   }
 
   /// Row by row.
   package func boxes(width: Int, height: Int) -> [Box] {
-    let geometry = images.geometry(width: width, height: height)
-    let size = Float(vision.patchSize)
-    return (0..<vision.patches).map { patch in
-      let (x, y) = (Float(patch % vision.grid) * size, Float(patch / vision.grid) * size)
-      let box = geometry.sourceBox(ofInput: PixelBox(left: x, top: y, right: x + size, bottom: y + size))
-      return Box(
+    images.patchBoxes(width: width, height: height, vision).map { box in
+      Box(
         left: Double(box.left), top: Double(box.top), right: Double(box.right), bottom: Double(box.bottom))
     }
   }

@@ -16,42 +16,42 @@ struct PreparedExample {
     words: [WordCount] = []
   ) throws {
     let image = try RGBImage(contentsOf: example.imagePath)
-    let size = model.configuration.vision.imageSize
     let answerIds = forced ? try model.ids(answer: example.answer, after: example.prompt) : []
     let input = try model.input(
-      ids: try model.ids(prompt: example.prompt),
-      pixels: Tensor(model.images.pixels(of: image), shape: [3, size, size]),
-      forced: answerIds, newTokens: newTokens)
-    let geometry = model.images.geometry(width: image.width, height: image.height)
+      prompt: example.prompt, image: image, forced: answerIds, newTokens: newTokens)
+    let tiles = model.images.tiles(width: image.width, height: image.height)
     var masks: [String: [(patch: Int, coverage: Float)]] = [:]
     var labels: [ItemFacts.Label] = []
     var touched: Set<Int> = []
     for part in example.parts {
       let name = "part/" + part.name.replacing(" ", with: "_")  // a selector's word has no spaces
-      masks[name] = try PreparedExample.patches(part, geometry, model: model, rule: rule, touched: &touched)
+      masks[name] = try PreparedExample.patches(part, tiles, model: model, rule: rule, touched: &touched)
       labels.append(try model.label(name, part.label))
     }
-    let box = geometry.sourceBox(ofInput: PixelBox(left: 0, top: 0, right: Float(size), bottom: Float(size)))
+    let size = Float(model.configuration.vision.imageSize)
+    let box = tiles[0].sourceBox(ofInput: PixelBox(left: 0, top: 0, right: size, bottom: size))
     item = Item(
       id: example.id, index: 0, input: input, masks: masks, labels: labels,
       box: SIMD4(box.left, box.top, box.right, box.bottom), meta: JSON.object(example.meta).compact,
-      background: Array(Set(0..<model.configuration.vision.patches).subtracting(touched)).sorted(), words: words)
+      background: input.segments.layout.patches.filter { !touched.contains($0) }.sorted(), words: words)
     answer = example.answer
   }
 
+  /// The patches that belong to a part, numbered through the tiles.
   private static func patches(
-    _ part: Example.Part, _ geometry: PixelGeometry, model: VisionLanguageModel, rule: MaskRule,
+    _ part: Example.Part, _ tiles: [PixelGeometry], model: VisionLanguageModel, rule: MaskRule,
     touched: inout Set<Int>
   ) throws -> [(patch: Int, coverage: Float)] {
     let mask = try GrayImage(contentsOf: part.maskPath)
-    let vision = model.configuration.vision
-    let coverage = try patchCoverage(
-      mask: mask, value: part.value.map { UInt8(clamping: $0) }, geometry: geometry, patchSize: vision.patchSize,
-      rows: vision.grid, cols: vision.grid)
+    let (vision, value) = (model.configuration.vision, part.value.map { UInt8(clamping: $0) })
+    let coverage = try tiles.flatMap { geometry in
+      try patchCoverage(
+        mask: mask, value: value, geometry: geometry, patchSize: vision.patchSize, rows: vision.grid, cols: vision.grid)
+    }
     touched.formUnion(coverage.indices.filter { coverage[$0] > 0 })
     let centres: [Float]? =
       if case .centre = rule {
-        try patchCentres(mask: mask, value: part.value.map { UInt8(clamping: $0) }, geometry: geometry, vision)
+        try tiles.flatMap { try patchCentres(mask: mask, value: value, geometry: $0, vision) }
       } else { nil }
     return coverage.enumerated().compactMap { patch, share in
       let belongs =

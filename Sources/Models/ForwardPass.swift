@@ -79,21 +79,25 @@ extension VisionLanguageModel {
   func imageRows(
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)?
   ) throws(ModelError) -> Packed {
-    let shape = vision.transformer.shape
-    let count = 1 + configuration.vision.patches
+    let (shape, layout) = (vision.transformer.shape, input.segments.layout)
+    let count = layout.tileRows
     let firstIdle = requests.firstIndex { !$0.program.touchesImage }
-    var lanes = requests.enumerated().map { i, request in
+    var lanes = requests.enumerated().flatMap { i, request in
       let runs = request.program.touchesImage || i == firstIdle
-      let store = PassStore(shape, rows: count, capacity: runs ? count : 0)
-      return Lane(
-        request.program, id: i, store: store, role: request.program.onlyReads ? .clean : .own,
-        rows: runs ? Array(0..<count) : [])
+      return (0..<layout.tiles).map { tile in
+        let rows = tile * count..<(tile + 1) * count
+        return Lane(
+          layout.tiles == 1 ? request.program : request.program.tile(rows), id: i, firstRow: rows.lowerBound,
+          store: PassStore(shape, rows: count, capacity: runs ? count : 0),
+          role: request.program.onlyReads ? .clean : .own, rows: runs ? Array(0..<count) : [])
+      }
     }
     placeRows(&lanes)
-    let embedded = try lifting { () throws(TensorError) in try vision.embed(input.pixels.base) }
+    let embedded = try lifting { () throws(TensorError) in try embed(input) }
     let x = Tensor(zeros: [lanes.reduce(0) { $0 + $1.rows.count }, shape.width])
     for lane in lanes where !lane.rows.isEmpty {
-      (x.base + lane.first * shape.width).update(from: embedded.base, count: embedded.count)
+      (x.base + lane.first * shape.width).update(
+        from: embedded.base + lane.firstRow * shape.width, count: count * shape.width)
     }
     var pass = TowerPass(vision.transformer, lanes: lanes, visitor: visitor, step: 0, engine: engine)
     pass.hook(.embed, nil, x.base)
@@ -102,24 +106,47 @@ extension VisionLanguageModel {
     _ = try pass.run(normed, keeping: Set(configuration.visionHiddenStates))
     work.computed += pass.multiplyAdds
     let features = configuration.visionHiddenStates.compactMap { pass.kept[$0] }
-    return try project(pass.lanes, features, visitor: visitor)
+    return try project(pass.lanes, features, requests, layout, visitor: visitor)
   }
 
-  /// Selects the rows that the configuration names, puts the features side by side and runs the projector over all lanes.
+  /// Patch, class and position embeddings of all tiles, [rows of the vision tower, width].
+  private func embed(_ input: ModelInput) throws(TensorError) -> Tensor {
+    let layout = input.segments.layout
+    let perTile = input.pixels.count / layout.tiles
+    let all = Tensor(zeros: [layout.visionRows, configuration.vision.width])
+    for tile in 0..<layout.tiles {
+      let one = try vision.embed(input.pixels.base + tile * perTile)
+      (all.base + tile * one.count).update(from: one.base, count: one.count)
+    }
+    return all
+  }
+
+  /// Selects the rows that the configuration names, puts the features side by side and runs the projector over all lanes, of which there
+  /// is one for a request again.
   private func project(
-    _ passed: [Lane], _ features: [HiddenState], visitor: (any HookVisitor)?
+    _ passed: [Lane], _ features: [HiddenState], _ requests: [LaneRequest], _ layout: ImageLayout,
+    visitor: (any HookVisitor)?
   ) throws(ModelError) -> Packed {
-    let (width, perLane, skip) = (configuration.vision.width, configuration.imageTokens, hasClassRow ? 0 : 1)
-    var lanes = passed
-    for i in lanes.indices where !lanes[i].rows.isEmpty { lanes[i].rows = Array(0..<perLane) }
+    let (width, perTile, skip) = (configuration.vision.width, layout.selectedRows, hasClassRow ? 0 : 1)
+    var lanes = requests.indices.map { i in
+      let tiles = Array(passed[i * layout.tiles..<(i + 1) * layout.tiles])
+      let runs = tiles.allSatisfy { !$0.rows.isEmpty }
+      var lane = Lane(
+        requests[i].program, id: i, store: tiles[0].store, role: tiles[0].role,
+        rows: runs ? Array(0..<layout.projectorRows) : [])
+      lane.failure = tiles.lazy.compactMap(\.failure).first
+      lane.results = LaneResults(tiles: tiles)
+      return lane
+    }
     placeRows(&lanes)
     let rows = lanes.reduce(0) { $0 + $1.rows.count }
     let selected = Tensor(zeros: [rows, projector.inputs])
     for (i, lane) in lanes.enumerated() {
       for row in lane.rows {
+        let (tile, place) = (i * layout.tiles + row / perTile, skip + row % perTile)
         for (n, feature) in features.enumerated() {
           (selected.base + (lane.first + row) * projector.inputs + n * width).update(
-            from: feature.x.base + (feature.firsts[i] + skip + row) * width, count: width)
+            from: feature.x.base + (feature.firsts[tile] + place) * width, count: width)
         }
       }
     }
@@ -149,7 +176,7 @@ extension VisionLanguageModel {
         source = clean
       } else {
         let first = passed.rows.isEmpty ? shared : passed.first
-        splice(ids, image.x.base + first * width, into: spliced.base)
+        splice(ids, image.x.base + first * width, input.segments.layout, into: spliced.base)
       }
       for (n, row) in lane.rows.enumerated() {
         (x.base + (lane.first + n) * width).update(from: source.base + row * width, count: width)
@@ -168,13 +195,15 @@ extension VisionLanguageModel {
     return Packed(lanes: pass.lanes, x: hidden)
   }
 
-  /// Token embeddings, with the projected rows `image` at the image tokens, into `target` [ids, width].
-  func splice(_ ids: [Int], _ image: ConstFloats, into target: Floats) {
+  /// Token embeddings, with the projected rows `image` and newlines at the image tokens, into `target` [ids, width].
+  func splice(_ ids: [Int], _ image: ConstFloats, _ layout: ImageLayout, into target: Floats) {
     let width = text.transformer.shape.width
     var next = 0
     for (row, id) in ids.enumerated() {
-      if id == configuration.imageTokenIndex {
-        (target + row * width).update(from: image + next * width, count: width)
+      if id == configuration.imageTokenIndex, next < layout.tokens.count {
+        if let source = layout.tokens[next].map({ image + $0 * width }) ?? imageNewline.map({ ConstFloats($0.base) }) {
+          (target + row * width).update(from: source, count: width)
+        }
         next += 1
       } else {
         text.embed(id, into: target + row * width)

@@ -58,7 +58,7 @@ extension VisionLanguageModel {
   /// What `sweep` will compute, in multiply-adds, beside generated tokens.
   package func sweepCost(_ input: ModelInput, _ requests: [LaneRequest]) -> SweepCost {
     let plan = sweepPlan(input, requests)
-    let image = imageMultiplyAdds
+    let image = imageMultiplyAdds(input.segments.layout)
     let lanes = zip(requests, plan.costs).map { request, cost in
       cost + (request.program.touchesImage ? image : 0)
         + request.outputRows.count * configuration.text.width * configuration.text.vocabulary

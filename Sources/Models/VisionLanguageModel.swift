@@ -1,7 +1,8 @@
 import Checkpoints
 import Tensors
 
-/// A Hugging Face checkpoint folder of one of the architectures, ready to run: a pure function (image, prompt) -> logits with hook points in it.
+/// A Hugging Face checkpoint folder of one of the architectures, ready to run: a pure function (image, prompt) -> logits with hook
+/// points in it.
 ///
 /// Belongs to one thread, the engine thread.
 package final class VisionLanguageModel {
@@ -21,6 +22,8 @@ package final class VisionLanguageModel {
   private(set) var vision: VisionEncoder
   let projector: Projector
   private(set) var text: TextDecoder
+  /// What LLaVA-NeXT puts behind each row of patches, [text width].
+  let imageNewline: Tensor?
 
   /// Opens `folder`; the name is for people. Throws what is missing, malformed or unsupported, by file and key.
   package convenience init(folder: String, name: String) throws(ModelError) {
@@ -47,6 +50,10 @@ package final class VisionLanguageModel {
     vision = try VisionEncoder(configuration, weights)
     projector = try Projector(configuration, weights)
     text = try TextDecoder(configuration.text, positions: configuration.text.positions, weights)
+    imageNewline =
+      configuration.architecture == .llavaNext
+      ? try weights.tensor("image_newline", [configuration.text.width]) : nil
+    try checkProcessor()
   }
 
   /// How much of a layer's scores or patterns may exist at once where a plugin or a reading looks at them. Rows beyond it come in further
@@ -56,7 +63,21 @@ package final class VisionLanguageModel {
     set { (text.transformer.scoreBytes, vision.transformer.scoreBytes) = (newValue, newValue) }
   }
 
-  package var grid: (rows: Int, cols: Int) { (configuration.vision.grid, configuration.vision.grid) }
+  /// The image processor makes what the vision tower takes.
+  private func checkProcessor() throws(ModelError) {
+    let size = configuration.vision.imageSize
+    guard images.width == size, images.height == size, images.pinpoints == configuration.gridPinpoints else {
+      throw .input(
+        place: "\(folder): image processor",
+        problem: "it makes \(images.width) x \(images.height) pixels\(images.pinpoints.isEmpty ? "" : " in tiles"), "
+          + "but config.json says \(size) x \(size)\(configuration.gridPinpoints.isEmpty ? "" : " in tiles")"
+          + (images.pinpoints == configuration.gridPinpoints ? "" : ", and other image_grid_pinpoints"),
+        remedy: "config.json and preprocessor_config.json do not belong together: download the checkpoint again")
+    }
+  }
+
+  /// Patches of one tile.
+  package var grid: PatchGrid { PatchGrid(rows: configuration.vision.grid, cols: configuration.vision.grid) }
   package var hasClassRow: Bool { configuration.visionFeatureSelect == .full }
 }
 
@@ -71,7 +92,7 @@ package struct Work: Sendable, Equatable {
 package struct ModelInput: Sendable {
   /// The prompt's ids, the image token repeated once per image row.
   package let ids: [Int]
-  /// [3, size, size] as the checkpoint's image processor makes them.
+  /// [3, size, size] as the checkpoint's image processor makes them; of LLaVA-NeXT [tiles, 3, size, size].
   package let pixels: Tensor
   /// Ids that follow the prompt in the prefill, so that their log-probabilities are read in the same pass; causality hides them from
   /// the prompt. May be empty.
@@ -93,15 +114,25 @@ package struct ModelInput: Sendable {
 
 extension VisionLanguageModel {
   /// Checks ids and pixels and maps the segments.
+  ///
+  /// - Parameter layout: of the image; nil: that of a model whose images are one tile.
   package func input(
-    ids: [Int], pixels: Tensor, forced: [Int] = [], newTokens: Int = 0
+    ids: [Int], pixels: Tensor, layout: ImageLayout? = nil, forced: [Int] = [], newTokens: Int = 0
   ) throws(ModelError) -> ModelInput {
     let size = configuration.vision.imageSize
+    let layout = layout ?? ImageLayout(grid: grid, hasClassRow: hasClassRow)
+    let (tiles, isTiled) = (layout.tiles, !configuration.gridPinpoints.isEmpty)
     // Another order of axes has as many values and is another picture.
-    guard Array(pixels.shape.suffix(3)) == [3, size, size], pixels.count == 3 * size * size else {
+    guard Array(pixels.shape.suffix(3)) == [3, size, size], pixels.count == tiles * 3 * size * size else {
+      let wanted = isTiled ? "[\(tiles), 3, \(size), \(size)] for this image's size" : "[3, \(size), \(size)]"
       throw .input(
-        place: "pixel_values", problem: "shape \(pixels.shape), but this model takes [3, \(size), \(size)]",
+        place: "pixel_values", problem: "shape \(pixels.shape), but this model takes \(wanted)",
         remedy: "use the checkpoint's own preprocessing")
+    }
+    guard isTiled == (tiles > 1) else {
+      throw .input(
+        place: "image_sizes", problem: "this model's tiles depend on the image's size, and none is given",
+        remedy: "give image_sizes, [height, width] in pixels, beside pixel_values")
     }
     if let bad = (ids + forced).first(where: {
       $0 != configuration.imageTokenIndex && !(0..<configuration.text.vocabulary).contains($0)
@@ -117,8 +148,7 @@ extension VisionLanguageModel {
         remedy: "ask for fewer")
     }
     let segments = try SegmentMap(
-      ids: ids, imageToken: configuration.imageTokenIndex, grid: grid, hasClassRow: hasClassRow,
-      newTokens: max(newTokens, forced.count))
+      ids: ids, imageToken: configuration.imageTokenIndex, layout: layout, newTokens: max(newTokens, forced.count))
     guard segments.imageCount == 1 else {
       throw .input(
         place: "prompt", problem: "\(segments.imageCount) images, but this version takes exactly one",
@@ -134,15 +164,16 @@ extension VisionLanguageModel {
     if let window = configuration.text.slidingWindow, segments.length > window {
       throw .input(
         place: "prompt",
-        problem: "\(segments.length) tokens with those to come, but text_config.sliding_window is \(window), and rows that "
+        problem:
+          "\(segments.length) tokens with those to come, but text_config.sliding_window is \(window), and rows that "
           + "slide out of it are not computed",
         remedy: "shorten the prompt, or ask for fewer new tokens")
     }
     return ModelInput(ids: ids, pixels: pixels, forced: forced, newTokens: newTokens, segments: segments)
   }
 
-  /// Tokenises a prompt in which `<image>` stands once, and repeats the image token as often as the image has rows.
-  package func ids(prompt: String) throws(ModelError) -> [Int] {
+  /// Tokenises a prompt in which `<image>` stands once, and repeats the image token as often as the image's layout has tokens.
+  package func ids(prompt: String, _ layout: ImageLayout) throws(ModelError) -> [Int] {
     let image = configuration.imageTokenIndex
     let ids: [Int]
     do { ids = try tokenizer.encode(prompt) } catch { throw .checkpoint(error) }
@@ -152,14 +183,18 @@ extension VisionLanguageModel {
         problem: "the prompt must contain the image token exactly once, it has it \(ids.count { $0 == image }) times",
         remedy: "write <image> where the image belongs, for example 'USER: <image> What is this? ASSISTANT:'")
     }
-    return ids.flatMap { $0 == image ? Array(repeating: image, count: configuration.imageTokens) : [$0] }
+    return ids.flatMap { $0 == image ? Array(repeating: image, count: layout.tokens.count) : [$0] }
   }
 
-  /// Decodes and preprocesses an image file to [3, size, size].
-  package func pixels(of path: String) throws(ModelError) -> Tensor {
-    let size = configuration.vision.imageSize
-    do {
-      return Tensor(try images.pixels(of: RGBImage(contentsOf: path)), shape: [3, size, size])
-    } catch { throw .checkpoint(error) }
+  /// A picture and a prompt as the model takes them.
+  package func input(
+    prompt: String, image: RGBImage, forced: [Int] = [], newTokens: Int = 0
+  ) throws(ModelError) -> ModelInput {
+    let (size, layout) = (
+      configuration.vision.imageSize, configuration.layout(width: image.width, height: image.height)
+    )
+    let pixels = Tensor(images.pixels(of: image), shape: (layout.tiles > 1 ? [layout.tiles] : []) + [3, size, size])
+    return try input(
+      ids: ids(prompt: prompt, layout), pixels: pixels, layout: layout, forced: forced, newTokens: newTokens)
   }
 }

@@ -6,7 +6,7 @@ package struct Item: Sendable {
   package let id: String
   package let index: Int
   package let input: ModelInput
-  /// Patch indices (row-major) and the covered share of each, by name.
+  /// Numbers of patches (row-major, through the tiles) and the covered share of each, by name.
   package let masks: [String: [(patch: Int, coverage: Float)]]
   /// Words to look for; a label and a mask of one name belong together.
   package let labels: [ItemFacts.Label]
@@ -44,7 +44,7 @@ package struct Item: Sendable {
 
   func rows(of tower: Tower) -> TowerRows {
     switch tower {
-    case .vision: .vision(grid: input.segments.grid, masks: patchesByMask)
+    case .vision: .vision(input.segments.layout, masks: patchesByMask)
     case .projector: .projector(input.segments, masks: patchesByMask)
     case .text: .text(input.segments, masks: patchesByMask)
     }
@@ -67,22 +67,33 @@ package struct Item: Sendable {
     var facts = ItemFacts()
     (facts.index, facts.id, facts.condition, facts.meta) = (index, id, condition, meta)
     facts.tokens = input.ids.map(Int32.init)
-    facts.segments = input.segments.segments.map { segment in
-      var copy = ItemFacts.Segment(segment.kind.fact, first: segment.first, count: segment.count)
-      if segment.kind == .image {
-        (copy.image, copy.rows, copy.cols) = (segment.image ?? 0, input.segments.grid.rows, input.segments.grid.cols)
-        copy.box = box
-      }
-      return copy
+    facts.segments = input.segments.segments.flatMap { segment in
+      segment.kind == .image
+        ? parts(of: segment) : [ItemFacts.Segment(segment.kind.fact, first: segment.first, count: segment.count)]
     }
     facts.labels = labels
-    let image = input.segments.segments.first { $0.kind == .image }
-    let firstPatch = (image?.first ?? 0) + (input.segments.hasClassRow ? 1 : 0)
+    let first = input.segments.segments.first { $0.kind == .image }?.first ?? 0
+    let tokens = input.segments.layout.tokenOfPatch
     facts.masks = masks.sorted { $0.key < $1.key }.map { name, patches in
-      ItemFacts.Mask(
-        name: name, rows: patches.map { Int32($0.patch + firstPatch) }, coverage: patches.map(\.coverage))
+      let rows = patches.compactMap { patch in tokens[patch.patch].map { (row: Int32(first + $0), patch.coverage) } }
+      return ItemFacts.Mask(name: name, rows: rows.map(\.row), coverage: rows.map(\.1))
     }
     return facts
+  }
+
+  /// An image in one tile is one segment; else tile 0 is the base, and tile 1 the grid of all others with a newline behind each row.
+  private func parts(of image: SegmentMap.Segment) -> [ItemFacts.Segment] {
+    func part(_ tile: Int, first: Int, count: Int, _ grid: PatchGrid) -> ItemFacts.Segment {
+      var part = ItemFacts.Segment(.image, first: first, count: count)
+      (part.image, part.tile, part.rows, part.cols, part.box) = (image.image ?? 0, tile, grid.rows, grid.cols, box)
+      return part
+    }
+    let layout = input.segments.layout
+    guard let base = layout.baseTokens else { return [part(0, first: image.first, count: image.count, layout.grid)] }
+    return [
+      part(0, first: image.first, count: base.count, layout.tileGrid),
+      part(1, first: image.first + base.count, count: image.count - base.count, layout.grid),
+    ]
   }
 }
 

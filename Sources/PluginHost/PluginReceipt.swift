@@ -111,7 +111,7 @@ extension LaneEnd {
   }
 
   private func visits(of op: Op, at point: HookPoint, prefill: Int) -> Int {
-    guard point.tower == .text else { return op.rows.isEmpty ? 0 : 1 }
+    guard point.tower == .text else { return op.visits(in: point.tower, item.input.segments.layout) }
     let rows = Set(op.rows)
     let readOut = point.site == .finalNorm || point.site == .logits
     let first = readOut ? !rows.isDisjoint(with: output.rows) : op.rows.contains { $0 < prefill }
@@ -127,9 +127,10 @@ extension LaneEnd {
     switch point.tower {
     case .projector: return true
     case .vision:
-      // The last layer's CLS row is dropped, unless the projector takes it.
+      // The last layer's CLS rows are dropped, unless the projector takes them.
+      let tileRows = item.input.segments.layout.tileRows
       let isLast = point.layer == resolver.model.hooks.visionLayers - 1
-      return !isLast || resolver.model.hasClassRow || point.feedsOtherRows || rows.contains { $0 != 0 }
+      return !isLast || resolver.model.hasClassRow || point.feedsOtherRows || rows.contains { $0 % tileRows != 0 }
         || !rows.isDisjoint(with: readRows(.vision, from: point.layer ?? 0))
     case .text:
       let generated = item.input.ids.count..<(item.input.ids.count + output.steps)

@@ -57,7 +57,7 @@ final class PluginVisitor: HookVisitor {
     SliceView(
       lane: UInt32(visit.lane), access: visit.access, view: visit.data.base, shape: visit.shape, rows: visit.rows,
       heads: visit.heads ?? Array(0..<headCount(visit.point)),
-      keys: visit.point.site.axes == .headsRowsKeys ? visit.shape[2] : 0, isLastBlock: visit.isLastBlock,
-      writable: visit.writable)
+      firstKey: visit.firstKey, keys: visit.point.site.axes == .headsRowsKeys ? visit.shape[2] : 0,
+      isLastBlock: visit.isLastBlock, writable: visit.writable)
   }
 }

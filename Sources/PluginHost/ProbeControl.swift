@@ -34,7 +34,7 @@ extension Item {
       var draw = Draw(seed: seed, control.rawValue, id, name)
       switch control {
       case .randomObject, .randomBackground:
-        let part = self.masks[label.field] ?? []
+        let part = (self.masks[label.field] ?? []).filter { inGrid.contains($0.patch) }
         let patches = draw.pick(part.count, of: control == .randomObject ? object(without: part) : outside)
         if let patches { masks[label.field] = patches.sorted().map { (patch: $0, coverage: 0) } }
         if patches == nil { unmatched.append(name) }
@@ -58,7 +58,12 @@ extension Item {
     return replacing(masks: masks, labels: labels, note: note.compactMap(\.self).joined(separator: "; "))
   }
 
-  private var parts: Set<Int> { Set(masks.filter { $0.key.hasPrefix("part/") }.values.joined().map(\.patch)) }
+  /// The patches of the text tower: of LLaVA-NeXT's tiles not the base's, nor padding.
+  private var inGrid: Set<Int> { Set(input.segments.layout.patches) }
+
+  private var parts: Set<Int> {
+    Set(masks.filter { $0.key.hasPrefix("part/") }.values.joined().map(\.patch)).intersection(inGrid)
+  }
 
   private func object(without part: [(patch: Int, coverage: Float)]) -> [Int] {
     parts.subtracting(part.map(\.patch)).sorted()
@@ -66,7 +71,7 @@ extension Item {
 
   /// Patches that no part touches; where that is not known, those that are in no mask.
   private var outside: [Int] {
-    background ?? Set(0..<(input.segments.grid.rows * input.segments.grid.cols)).subtracting(parts).sorted()
+    background ?? inGrid.subtracting(parts).sorted()
   }
 
   /// Each other word among the parts, once.

@@ -179,7 +179,8 @@ struct Resolver {
       guard let item = items.first else { continue }
       let mask = try EdgeMask(
         rules, heads: isText ? model.configuration.text.heads : model.configuration.vision.heads,
-        length: item.rows(of: point.tower).count, causal: isText, place: "\(point)")
+        length: isText ? item.input.segments.length : item.input.segments.layout.tileRows, causal: isText,
+        place: "\(point)")
       compiled.append((rules, point.tower, mask))
       program.edges[point] = mask
     }

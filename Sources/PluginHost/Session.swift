@@ -156,7 +156,7 @@ package final class Session {
   private func request(_ lane: PlannedLane, _ item: Item, _ wish: Wish, _ runs: SourceRuns) -> LaneRequest {
     var program = lane.resolver.program
     let points = Set(wish.captures + runs.points(of: lane.condition.name)).sorted { "\($0)" < "\($1)" }
-    program.add(capturesAt: points, item.input, classRows: model.hasClassRow)
+    program.add(capturesAt: points, item.input)
     return LaneRequest(program, outputRows: program.outputRows(wish.outputRows, item.input))
   }
 
@@ -239,14 +239,17 @@ package final class Session {
       shared += cost.shared
     }
     return Cost(
-      visits: lanes.map(plannedVisits), multiplyAdds: SweepCost(lanes: own, shared: shared, full: full))
+      visits: lanes.map { plannedVisits($0, item.input.segments.layout) },
+      multiplyAdds: SweepCost(lanes: own, shared: shared, full: full))
   }
 
   /// Visits that the prefill plans, in hook point x lane.
-  private func plannedVisits(_ lane: PlannedLane) -> Int {
+  private func plannedVisits(_ lane: PlannedLane, _ layout: ImageLayout) -> Int {
     let program = lane.resolver.program
-    return program.ops.values.reduce(0) { $0 + $1.count(where: { !$0.rows.isEmpty }) }
-      + program.edges.values.reduce(0) { $0 + $1.counts.count } + (lane.condition.image == nil ? 0 : 1)
+    let ops = program.ops.reduce(0) { sum, entry in
+      sum + entry.value.reduce(0) { $0 + $1.visits(in: entry.key.tower, layout) }
+    }
+    return ops + program.edges.values.reduce(0) { $0 + $1.counts.count } + (lane.condition.image == nil ? 0 : 1)
   }
 
   private func begin(_ lane: PlannedLane, at index: Int) throws(HostError) {

@@ -9,13 +9,14 @@ package struct SliceView {
   package var shape: [Int]
   package var rows: [Int]
   package var heads: [Int]
+  package var firstKey: Int
   package var keys: Int
   package var isLastBlock: Bool
   package var writable: Bool
 
   package init(
-    lane: UInt32, access: Int, view: UnsafeMutablePointer<Float>, shape: [Int], rows: [Int], heads: [Int], keys: Int,
-    isLastBlock: Bool = true, writable: Bool
+    lane: UInt32, access: Int, view: UnsafeMutablePointer<Float>, shape: [Int], rows: [Int], heads: [Int],
+    firstKey: Int = 0, keys: Int, isLastBlock: Bool = true, writable: Bool
   ) {
     self.lane = lane
     self.access = access
@@ -23,6 +24,7 @@ package struct SliceView {
     self.shape = shape
     self.rows = rows
     self.heads = heads
+    self.firstKey = firstKey
     self.keys = keys
     self.isLastBlock = isLastBlock
     self.writable = writable
@@ -80,7 +82,7 @@ extension SliceView {
     slice.view = UnsafeMutablePointer(mutating: memory.structs([tensor(memory)]))
     (slice.rows, slice.n_rows) = (memory.array(rows.map(Int32.init)), UInt64(rows.count))
     (slice.heads, slice.n_heads) = (memory.array(heads.map(Int32.init)), UInt64(heads.count))
-    slice.n_keys = Int32(keys)
+    (slice.key_first, slice.n_keys) = (Int32(firstKey), Int32(keys))
     return slice
   }
 

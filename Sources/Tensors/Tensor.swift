@@ -49,6 +49,34 @@ package struct Tensor: Sendable {
     return copy
   }
 
+  /// This tensor and behind it, along `axis`, another; the other axes must be equal.
+  package func joined(_ other: Tensor, axis: Int) -> Tensor {
+    var shape = shape
+    shape[axis] += other.shape[axis]
+    let whole = Tensor(zeros: shape)
+    let (own, more) = (self.shape[axis...].reduce(1, *), other.shape[axis...].reduce(1, *))
+    for outer in 0..<shape[..<axis].reduce(1, *) {
+      let target = whole.base + outer * (own + more)
+      target.update(from: base + outer * own, count: own)
+      (target + own).update(from: other.base + outer * more, count: more)
+    }
+    return whole
+  }
+
+  /// The slices at `places` along `axis`, in their order.
+  package func selecting(_ places: [Int], axis: Int) -> Tensor {
+    var shape = shape
+    shape[axis] = places.count
+    let some = Tensor(zeros: shape)
+    let (slice, all) = (shape[(axis + 1)...].reduce(1, *), self.shape[axis...].reduce(1, *))
+    for outer in 0..<shape[..<axis].reduce(1, *) {
+      for (n, place) in places.enumerated() {
+        (some.base + (outer * places.count + n) * slice).update(from: base + outer * all + place * slice, count: slice)
+      }
+    }
+    return some
+  }
+
   package func reshaped(_ shape: [Int]) -> Tensor { Tensor(shape: shape, storage: storage) }
 
   private init(shape: [Int], storage: FloatStorage) {

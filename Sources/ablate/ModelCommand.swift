@@ -35,8 +35,9 @@ struct InspectCommand: ParsableCommand {
         "select": c.visionFeatureSelect.rawValue,
       ],
       "text": [
-        "family": text.family.rawValue, "layers": text.layers, "width": text.width, "heads": text.heads, "kv_heads": text.kvHeads,
-        "head_width": text.headWidth, "mlp_width": text.mlpWidth, "vocabulary": text.vocabulary,
+        "family": text.family.rawValue, "layers": text.layers, "width": text.width, "heads": text.heads,
+        "kv_heads": text.kvHeads, "head_width": text.headWidth, "mlp_width": text.mlpWidth,
+        "vocabulary": text.vocabulary,
       ],
       "hook_points": model.hooks.all.map(\.description),
     ]
@@ -47,13 +48,14 @@ struct InspectCommand: ParsableCommand {
     let features = c.visionFeatureLayers.map(String.init).joined(separator: ", ")
     let keyValues = 2 * text.layers * text.kvHeads * text.headWidth * 4
     var lines = [
-      "\(model.name): \(c.architecture.rawValue), \(model.parameterCount) parameters in \(model.elementTypes.map(\.rawValue).sorted().joined(separator: ", "))",
+      "\(model.name): \(c.architecture.rawValue), \(model.parameterCount) parameters in \(model.elementTypes.map(\.rawValue).sorted().joined(separator: ", "))"
+        + (model.parameterCount == c.parameterCount ? "" : "; config.json describes \(c.parameterCount)"),
       "  folder     \(model.folder)",
       "  digest     \(model.digest.prefix(16))",
       "  vision     clip: \(vision.layers) layers (\(c.visionLayersUsed) used: feature layer \(features), select "
         + "\(c.visionFeatureSelect.rawValue)), width \(vision.width), \(vision.heads) heads, "
         + "\(vision.grid) x \(vision.grid) patches of \(vision.patchSize) px",
-      "  projector  \(c.projectorInputs) -> \(text.width) -> \(text.width), \(c.projectorActivation.rawValue); \(c.imageTokens) image tokens",
+      "  projector  \(c.projectorInputs) -> \(text.width) -> \(text.width), \(c.projectorActivation.rawValue); \(imageTokens(c))",
       "  text       \(text.family.rawValue): \(text.layers) layers, width \(text.width), \(text.heads) heads (\(text.kvHeads) key-value), "
         + "MLP \(text.mlpWidth), vocabulary \(text.vocabulary)\(text.tiedEmbeddings ? ", tied" : "")",
       "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, keys and values \(keyValues) bytes a token",
@@ -72,6 +74,14 @@ struct InspectCommand: ParsableCommand {
       }
     }
     return lines.joined(separator: "\n")
+  }
+
+  private func imageTokens(_ c: ModelConfiguration) -> String {
+    guard let largest = c.gridPinpoints.max(by: { $0.width * $0.height < $1.width * $1.height }) else {
+      return "\(c.imageTokens) image tokens"
+    }
+    let most = c.layout(width: largest.width, height: largest.height).tokens.count
+    return "up to \(most) image tokens: \(c.imageTokens) of the base tile, then those of the tiles and newlines"
   }
 
   private func axes(_ site: Site, _ tower: Tower) -> String {

@@ -26,14 +26,15 @@ struct ExampleOptions: ParsableArguments {
 
   @Option(
     help:
-      "A safetensors file with input_ids (I64) and pixel_values (F32, [3, size, size]), in place of image and prompt.")
+      "A safetensors file with input_ids (I64) and pixel_values (F32, [3, size, size]; of LLaVA-NeXT [tiles, 3, size, size] with image_sizes, [height, width]), in place of image and prompt."
+  )
   var inputs: String?
 
   /// The example as the model takes it.
   func input(_ model: VisionLanguageModel, newTokens: Int = 0) throws -> ModelInput {
     if let inputs { return try input(model, from: SafetensorsFile(inputs), newTokens: newTokens) }
     guard let image, let prompt else { throw UsageError.example("an image and a prompt are needed") }
-    return try model.input(ids: model.ids(prompt: prompt), pixels: model.pixels(of: image), newTokens: newTokens)
+    return try model.input(prompt: prompt, image: RGBImage(contentsOf: image), newTokens: newTokens)
   }
 
   /// Before a model is opened: what is given belongs together.
@@ -53,7 +54,11 @@ struct ExampleOptions: ParsableArguments {
         remedy: "write one example to a file")
     }
     do {
-      return try model.input(ids: ids, pixels: try file.floats("pixel_values"), newTokens: newTokens)
+      let sizes = file.entries["image_sizes"] == nil ? [] : try file.integers("image_sizes")
+      let layout =
+        sizes.count == 2 && sizes.allSatisfy { (1...1_000_000).contains($0) }
+        ? model.configuration.layout(width: sizes[1], height: sizes[0]) : nil
+      return try model.input(ids: ids, pixels: try file.floats("pixel_values"), layout: layout, newTokens: newTokens)
     } catch .input(let place, let problem, let remedy) as ModelError {
       throw ModelError.input(place: "\(file.path): \(place)", problem: problem, remedy: remedy)
     }

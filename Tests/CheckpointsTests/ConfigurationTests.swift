@@ -41,7 +41,8 @@ import Testing
 
   @Test func `Mistral's omitted keys have its own defaults, and a null window is none`() throws {
     let mistral = try load(config(text: #""model_type": "mistral""#)).text
-    #expect((mistral.mlpWidth, mistral.kvHeads, mistral.maxPositions, mistral.slidingWindow) == (14336, 8, 131_072, 4096))
+    #expect(
+      (mistral.mlpWidth, mistral.kvHeads, mistral.maxPositions, mistral.slidingWindow) == (14336, 8, 131_072, 4096))
     let nulls = #""model_type": "mistral", "sliding_window": null, "num_key_value_heads": null"#
     let c = try load(config(text: nulls)).text
     #expect(c.slidingWindow == nil && c.kvHeads == 32)
@@ -164,6 +165,8 @@ import Testing
       #expect(error?.diagnosis.what.hasPrefix(what) == true)
     }
     let other = #expect(throws: CheckpointError.self) { _ = try load(#"{"model_type": "qwen2_vl"}"#) }
-    #expect(other?.diagnosis.what == "unsupported: 'qwen2_vl'" && other?.diagnosis.remedy.hasPrefix("this version runs: llava") == true)
+    #expect(
+      other?.diagnosis.what == "unsupported: 'qwen2_vl'"
+        && other?.diagnosis.remedy.hasPrefix("this version runs: llava") == true)
   }
 }

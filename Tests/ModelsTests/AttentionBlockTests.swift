@@ -11,7 +11,7 @@ import Testing
     let requests = try (0..<3).map { _ in
       var program = try LaneTests.captured(programs.next(), model, input)
       for point in try model.hooks.match("text.*.attn_scores") + model.hooks.match("vision.*.pattern") {
-        program.add(capturesAt: [point], input, classRows: model.hasClassRow)
+        program.add(capturesAt: [point], input)
       }
       program.add(Op(.mass(reading: 90, keys: [1, 5, 20]), rows: [4, 20, 30]), at: HookPoint(.text, 1, .pattern))
       return LaneRequest(program, outputRows: [input.ids.count - 1])

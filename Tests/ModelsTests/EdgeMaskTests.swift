@@ -36,7 +36,7 @@ import Testing
       input,
       programs.map { program in
         var program = program
-        program.add(capturesAt: [point], input, classRows: false)
+        program.add(capturesAt: [point], input)
         return LaneRequest(program, outputRows: [])
       })
     let patterns = outputs.map { $0.results.captures[0].tensor }

@@ -16,7 +16,7 @@ import Testing
       requests.append(
         LaneRequest(try LaneTests.captured(programs.next(), model, input), outputRows: [input.ids.count - 1]))
     }
-    requests.append(LaneRequest(try Cut.vision(model), outputRows: [input.ids.count - 1]))
+    requests.append(LaneRequest(try Cut.vision(model, input.segments.layout), outputRows: [input.ids.count - 1]))
     let together = try model.run(input, requests)
     for (request, output) in zip(requests, together) {
       let alone = try model.run(input, [request])[0]
@@ -79,7 +79,7 @@ import Testing
   static func captured(_ program: Program, _ model: VisionLanguageModel, _ input: ModelInput) throws -> Program {
     var program = program
     let points = try ["text.*.resid_post", "text.*.pattern", "projector.out"].flatMap { try model.hooks.match($0) }
-    program.add(capturesAt: points, input, classRows: model.hasClassRow)
+    program.add(capturesAt: points, input)
     return program
   }
 

@@ -7,9 +7,9 @@ import Testing
 /// A small random checkpoint and what transformers computed on it; made by Tools/parity/make_goldens.py.
 struct ParityCase: CustomTestStringConvertible, Sendable {
   static let variants: [ParityCase] =
-    ["mha", "gqa", "tied", "mistral", "vip"].flatMap { name in
+    ["mha", "gqa", "tied", "mistral", "vip", "next_llama"].flatMap { name in
       ["clean", "vision_cut", "text_cut"].compactMap { try? ParityCase(name, $0) }
-    } + ["bf16", "f16"].compactMap { try? ParityCase($0, "clean") }
+    } + ["bf16", "f16", "next_mistral"].compactMap { try? ParityCase($0, "clean") }
   static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("Fixtures/parity").path
 
@@ -36,12 +36,20 @@ struct ParityCase: CustomTestStringConvertible, Sendable {
 
   func input(_ model: VisionLanguageModel, newTokens: Int = 0) throws -> ModelInput {
     try model.input(
-      ids: goldens.integers("input_ids"), pixels: goldens.floats("pixel_values"), newTokens: newTokens)
+      ids: goldens.integers("input_ids"), pixels: goldens.floats("pixel_values"), layout: layout(model),
+      newTokens: newTokens)
+  }
+
+  /// Of LLaVA-NeXT's picture, whose size the goldens hold.
+  func layout(_ model: VisionLanguageModel) throws -> ImageLayout? {
+    guard goldens.entries["image_sizes"] != nil else { return nil }
+    let size = try goldens.integers("image_sizes")
+    return model.configuration.layout(width: size[1], height: size[0])
   }
 
   /// The hook points that the file holds.
   func points(_ model: VisionLanguageModel) throws -> [HookPoint] {
-    let inputs: Set = ["input_ids", "pixel_values", "generated_ids"]
+    let inputs: Set = ["input_ids", "pixel_values", "image_sizes", "generated_ids"]
     return try goldens.entries.keys.filter { !inputs.contains($0) }.sorted().map { try model.hooks.match($0)[0] }
   }
 
@@ -53,16 +61,16 @@ struct ParityCase: CustomTestStringConvertible, Sendable {
 /// The ablations of the goldens, as edits.
 enum Cut {
   /// Patches attend to themselves and CLS; CLS to itself ("blind").
-  static func vision(_ model: VisionLanguageModel) throws -> Program {
-    let count = 1 + model.configuration.vision.patches
-    let patches = Array(1..<count)
+  static func vision(_ model: VisionLanguageModel, _ layout: ImageLayout) throws -> Program {
+    let rows = TowerRows.vision(layout, masks: [:])
+    let (patches, cls) = (try TokenSelector("patches").resolve(rows), try TokenSelector("cls").resolve(rows))
     let rules = [
-      EdgeRule(.drop, queries: patches, keys: patches, keepSelf: true), EdgeRule(.drop, queries: [0], keys: patches),
+      EdgeRule(.drop, queries: patches, keys: patches, keepSelf: true), EdgeRule(.drop, queries: cls, keys: patches),
     ]
     var program = Program()
     for layer in 0..<model.hooks.visionLayers {
       program.edges[HookPoint(.vision, layer, .attnScores)] = try EdgeMask(
-        rules, heads: model.configuration.vision.heads, length: count, causal: false, place: "vision")
+        rules, heads: model.configuration.vision.heads, length: layout.tileRows, causal: false, place: "vision")
     }
     return program
   }

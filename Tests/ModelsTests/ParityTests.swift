@@ -42,7 +42,8 @@ import Testing
     let fits = try parity.model { $0.text.slidingWindow = 28 }
     #expect(try parity.input(fits).segments.length == 28)
     let error = #expect(throws: ModelError.self) { _ = try parity.input(fits, newTokens: 1) }
-    #expect(error?.diagnosis.what.hasPrefix("29 tokens with those to come, but text_config.sliding_window is 28") == true)
+    #expect(
+      error?.diagnosis.what.hasPrefix("29 tokens with those to come, but text_config.sliding_window is 28") == true)
   }
 
   private func differences(
@@ -50,17 +51,22 @@ import Testing
   ) throws -> [(HookPoint, Double)] {
     let model = try parity.model { fault?.change(&$0) }
     var input = try parity.input(model)
+    if fault == .tileOrder || fault == .unpadding { input = try displaced(input, fault, model) }
     if fault == .patchOrder { input = try model.input(ids: input.ids, pixels: transposed(input.pixels)) }
     var program =
       switch parity.variant {
-      case "vision_cut": try Cut.vision(model)
+      case "vision_cut": try Cut.vision(model, input.segments.layout)
       case "text_cut": try Cut.text(model, input, shift: fault == .maskOffByOne ? 1 : 0)
       default: Program()
       }
     if fault == .keyValueHeadOrder { swapHeads(&program, model, input) }
+    if fault == .newline {
+      let rows = try TokenSelector("newline").resolve(.text(input.segments, masks: [:]))
+      program.add(Op(.set([0]), rows: rows), at: HookPoint(.text, nil, .embed))
+    }
     if fault == .slidingWindow { try cutOldest(&program, model, input) }
     let points = try parity.points(model).filter { fault == nil || $0.site == .logits || $0.tower == .projector }
-    program.add(capturesAt: points, input, classRows: model.hasClassRow)
+    program.add(capturesAt: points, input)
     let output = try model.run(input, [LaneRequest(program, outputRows: Array(input.ids.indices))])[0]
     return try output.results.captures.map { capture in
       (capture.point, difference(capture.tensor, try parity.goldens.floats(ParityCase.name(of: capture.point))))
@@ -86,6 +92,20 @@ import Testing
     }
   }
 
+  /// Two tiles exchanged, or one row of padding more above the picture and one less below.
+  private func displaced(_ input: ModelInput, _ fault: Fault?, _ model: VisionLanguageModel) throws -> ModelInput {
+    var (pixels, layout) = (input.pixels, input.segments.layout)
+    if fault == .tileOrder {
+      pixels = pixels.copy()
+      let tile = pixels.count / layout.tiles
+      let base = pixels.base
+      for i in 0..<tile { (base[tile + i], base[2 * tile + i]) = (base[2 * tile + i], base[tile + i]) }
+    } else {
+      layout = ImageLayout(tileGrid: layout.tileGrid, canvasTiles: PatchGrid(rows: 2, cols: 2), kept: (0..<4, 0..<6))
+    }
+    return try model.input(ids: input.ids, pixels: pixels, layout: layout)
+  }
+
   private func transposed(_ pixels: Tensor) -> Tensor {
     let size = pixels.shape[1]
     let result = Tensor(zeros: pixels.shape)
@@ -101,7 +121,7 @@ import Testing
 /// Mistakes that an implementation could make; each must be seen.
 enum Fault: String, CaseIterable {
   case ropeTheta, rmsEps, layerNormEps, geluKind, projectorGelu, featureLayer, keyValueHeadOrder, patchOrder,
-    maskOffByOne, slidingWindow, vipFeatureOrder, vipNormEps
+    maskOffByOne, slidingWindow, vipFeatureOrder, vipNormEps, newline, tileOrder, unpadding
 
   var checkpoint: String {
     switch self {
@@ -109,6 +129,7 @@ enum Fault: String, CaseIterable {
     case .projectorGelu: "tied"
     case .slidingWindow: "mistral"
     case .vipFeatureOrder, .vipNormEps: "vip"
+    case .newline, .tileOrder, .unpadding: "next_llama"
     default: "mha"
     }
   }
@@ -124,7 +145,7 @@ enum Fault: String, CaseIterable {
     case .featureLayer: c.visionFeatureLayers = [-1]
     case .vipFeatureOrder: c.visionFeatureLayers.reverse()
     case .vipNormEps: c.projectorNormEps = 1e-5
-    case .keyValueHeadOrder, .patchOrder, .maskOffByOne, .slidingWindow: break
+    case .keyValueHeadOrder, .patchOrder, .maskOffByOne, .slidingWindow, .newline, .tileOrder, .unpadding: break
     }
   }
 }

@@ -8,7 +8,11 @@ import Testing
   private static func map(cls: Bool = false, images: Int = 1) throws -> SegmentMap {
     let image = Array(repeating: 99, count: 6 + (cls ? 1 : 0))
     let ids = [1, 7] + (0..<images).flatMap { _ in image } + [5, 6, 8]
-    return try SegmentMap(ids: ids, imageToken: 99, grid: (2, 3), hasClassRow: cls, newTokens: 2)
+    return try SegmentMap(ids: ids, imageToken: 99, layout: layout(cls: cls), newTokens: 2)
+  }
+
+  private static func layout(cls: Bool = false) -> ImageLayout {
+    ImageLayout(grid: PatchGrid(rows: 2, cols: 3), hasClassRow: cls)
   }
 
   private static let masks = ["part/tail": [0, 4], "part/leg": [5], "object": [1]]
@@ -23,7 +27,7 @@ import Testing
     let two = try Self.map(images: 2)
     #expect(two.segments.compactMap(\.image) == [0, 1] && two.segments[2].rows == 8..<14)
     let error = #expect(throws: ModelError.self) {
-      try SegmentMap(ids: [1, 99, 99, 2], imageToken: 99, grid: (2, 3), hasClassRow: false, newTokens: 0)
+      try SegmentMap(ids: [1, 99, 99, 2], imageToken: 99, layout: Self.layout(), newTokens: 0)
     }
     #expect(error?.diagnosis.what == "2 image tokens, but an image has 6")
   }
@@ -42,7 +46,7 @@ import Testing
   }
 
   @Test func `CLS is a row of the vision tower, and of the others where the projector takes it`() throws {
-    let vision = TowerRows.vision(grid: (2, 3), masks: Self.masks)
+    let vision = TowerRows.vision(Self.layout(), masks: Self.masks)
     #expect(try rows("cls", vision) == [0] && rows("patches", vision) == Array(1...6))
     #expect(try rows("image", vision) == Array(1...6) && rows("all", vision) == Array(0...6))
     #expect(try rows("mask:part", vision) == [1, 5, 6] && rows("image[0,2]", vision) == [3])
@@ -81,6 +85,8 @@ import Testing
     ("image[2,0]", "beyond the patch grid's rows: there are 2"),
     ("image[0,0:4]", "beyond the patch grid's columns: there are 3"),
     ("cls", "the text tower of this model has no CLS row"),
+    ("base", "the text tower of this model has no 'base' rows"),
+    ("newline", "the text tower of this model has no 'newline' rows"),
   ]) func `rows that do not exist are refused`(selector: String, problem: String) throws {
     let text = TowerRows.text(try Self.map(), masks: [:])
     let error = #expect(throws: ModelError.self) { _ = try rows(selector, text) }
@@ -89,7 +95,7 @@ import Testing
 
   @Test(arguments: ["prefix", "question", "last", "generated"])
   func `words of the prompt are refused in the vision tower`(word: String) {
-    let error = #expect(throws: ModelError.self) { _ = try rows(word, .vision(grid: (2, 3), masks: [:])) }
+    let error = #expect(throws: ModelError.self) { _ = try rows(word, .vision(Self.layout(), masks: [:])) }
     #expect(error?.diagnosis.what == "the vision tower has no '\(word)' rows")
   }
 

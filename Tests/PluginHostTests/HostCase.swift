@@ -24,8 +24,10 @@ struct HostCase {
     configuration.eosTokenIds = []
     model = try VisionLanguageModel(folder: folder, name: name, configuration: configuration)
     let file = try SafetensorsFile("\(folder)/\(inputs)")
+    let size = file.entries["image_sizes"] == nil ? [] : try file.integers("image_sizes")
     input = try model.input(
-      ids: file.integers("input_ids"), pixels: file.floats("pixel_values"), newTokens: newTokens)
+      ids: file.integers("input_ids"), pixels: file.floats("pixel_values"),
+      layout: size.isEmpty ? nil : configuration.layout(width: size[1], height: size[0]), newTokens: newTokens)
     item = Item(
       id: "one", index: 0, input: input, masks: masks.mapValues { $0.map { (patch: $0, coverage: 1) } }, labels: labels)
   }

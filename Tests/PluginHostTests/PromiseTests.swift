@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct PromiseTests {
   // MARK: 1. hooking changes nothing
 
-  @Test(arguments: ["mha", "gqa", "tied"])
+  @Test(arguments: ["mha", "gqa", "tied", "vip", "next_llama"])
   func `identity at every hook point leaves every bit and every generated id alone`(name: String) throws {
     let host = try HostCase(name, newTokens: 6)
     let points = host.model.hooks.all
@@ -21,7 +21,9 @@ import Testing
     #expect(clean.logitBits == hooked.logitBits)
     #expect(clean.output.generated.count == 6 && clean.output.generated == hooked.output.generated)
     let receipt = hooked.receipts[0]
-    #expect(receipt.visitsMade == points.count + 5 * points.count { $0.tower == .text })
+    let tiles = host.input.segments.layout.tiles
+    let each = points.count + (tiles - 1) * points.count { $0.tower == .vision }
+    #expect(receipt.visitsMade == each + 5 * points.count { $0.tower == .text })
     #expect(receipt.visitsPlanned == receipt.visitsMade)
     #expect(receipt.elementsChanged == 0 && receipt.rowsChanged == 0 && receipt.note == nil && receipt.reachable)
   }

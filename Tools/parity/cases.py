@@ -133,17 +133,17 @@ CASES = [
           "which patches of 7 read 28",
   ),
   Case(
-    "vip", 71,
+    "vip", 72,
     joined(
       "VipLlava", "llama",
       dict(hidden_size=36, intermediate_size=44, num_hidden_layers=2, num_attention_heads=3, vocab_size=167,
            max_position_embeddings=64),
       dict(hidden_size=20, intermediate_size=32, num_hidden_layers=5, num_attention_heads=2, image_size=24,
            patch_size=6, layer_norm_eps=1e-5),
-      image_token_index=4, vision_feature_layers=[-2, -4, 1], projector_layernorm_eps=1e-3,
+      image_token_index=4, vision_feature_layers=[-2, -4, 1], projector_layernorm_eps=0.1,
     ),
     names="hub", tokenizer="words_bos", prompt=f"USER : <image> {QUESTION} ASSISTANT :", small_cuts=True,
-    about="ViP-LLaVA: hidden states 4, 2 and 1 side by side, normed with eps 1e-3; vision layer 4 is dead",
+    about="ViP-LLaVA: hidden states 4, 2 and 1 side by side, normed with eps 0.1; vision layer 4 is dead",
   ),
   Case(
     "next_llama", 83,

@@ -10,6 +10,8 @@ import contextlib
 import torch
 from transformers.activations import ACT2FN
 from transformers.models.llama import modeling_llama
+from transformers.models.llava_next import modeling_llava_next
+from transformers.models.mistral import modeling_mistral
 
 from reference import (
   BLOCKED,
@@ -32,7 +34,8 @@ def rope_base(model):
 @contextlib.contextmanager
 def interleaved_rope():
   """Neighbouring elements turn together, as in GPT-J and GGUF, instead of the two halves."""
-  original = modeling_llama.apply_rotary_pos_emb
+  decoders = modeling_llama, modeling_mistral
+  originals = [decoder.apply_rotary_pos_emb for decoder in decoders]
 
   def turned(value, cos, sin):
     half = value.shape[-1] // 2
@@ -40,11 +43,13 @@ def interleaved_rope():
     other = torch.stack([-value[..., 1::2], value[..., ::2]], -1).flatten(-2)
     return value * cos + other * sin
 
-  modeling_llama.apply_rotary_pos_emb = lambda q, k, cos, sin, *_: (turned(q, cos, sin), turned(k, cos, sin))
+  for decoder in decoders:
+    decoder.apply_rotary_pos_emb = lambda q, k, cos, sin, *_: (turned(q, cos, sin), turned(k, cos, sin))
   try:
     yield
   finally:
-    modeling_llama.apply_rotary_pos_emb = original
+    for decoder, original in zip(decoders, originals):
+      decoder.apply_rotary_pos_emb = original
 
 
 def rms_eps(model):
@@ -93,7 +98,49 @@ def cls_row(model):
 
 
 def feature_layer(model):
-  model.config.vision_feature_layer += 1 if model.config.vision_feature_layer < -1 else -1
+  """The neighbouring layer; of several layers the other order."""
+  layers = model.config.vision_feature_layer
+  if isinstance(layers, int):
+    model.config.vision_feature_layer += 1 if layers < -1 else -1
+  else:
+    model.config.vision_feature_layer = list(reversed(layers))
+
+
+def feature_norm_eps(model):
+  model.model.multi_modal_projector.projector_layernorm.eps = 1e-5
+
+
+def no_newline(model):
+  model.model.image_newline.data.zero_()
+
+
+def tile_order(model):
+  """The first two tiles behind the base change places."""
+
+  def exchanged(_, positional, named):
+    pixels = positional[0] if positional else named["pixel_values"]
+    order = [0, 2, 1, *range(3, len(pixels))]
+    return (pixels[order],), {key: value for key, value in named.items() if key != "pixel_values"}
+
+  model.model.vision_tower.register_forward_pre_hook(exchanged, with_kwargs=True)
+
+
+@contextlib.contextmanager
+def unpadding_off_by_one():
+  """The kept rows or columns of the merged grid begin one too early."""
+  original = modeling_llava_next.unpad_image
+
+  def unpadded(features, size):
+    right = original(features, size)
+    axis = 1 if right.shape[1] < features.shape[1] else 2
+    begin = (features.shape[axis] - right.shape[axis]) // 2
+    return features.narrow(axis, max(begin - 1, 0), right.shape[axis])
+
+  modeling_llava_next.unpad_image = unpadded
+  try:
+    yield
+  finally:
+    modeling_llava_next.unpad_image = original
 
 
 def no_projector_bias(model):
@@ -117,8 +164,16 @@ def faults(config):
   if 1 < config.text_config.num_key_value_heads < config.text_config.num_attention_heads:
     yield "KV head order", key_value_head_order, nothing, 0
   yield "patch order", patch_order, nothing, 0
-  yield "CLS row", cls_row, nothing, 0
-  yield "feature layer", feature_layer, nothing, 0
+  if config.model_type == "llava":
+    yield "CLS row", cls_row, nothing, 0
+  several = not isinstance(config.vision_feature_layer, int)
+  yield "feature order" if several else "feature layer", feature_layer, nothing, 0
+  if config.model_type == "vipllava":
+    yield "projector norm eps", feature_norm_eps, nothing, 0
+  if config.model_type == "llava_next":
+    yield "no newline", no_newline, nothing, 0
+    yield "tile order", tile_order, nothing, 0
+    yield "unpadding off by one", lambda _: None, unpadding_off_by_one, 0
   yield "no projector bias", no_projector_bias, nothing, 0
   yield "causal mask off by one", lambda _: None, nothing, 1
 

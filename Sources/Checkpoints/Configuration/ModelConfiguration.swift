@@ -6,11 +6,13 @@ package enum Architecture: String, CaseIterable, Sendable {
   case llava
   /// ViP-LLaVA: several feature layers side by side, normed before the projector; CLS is always dropped.
   case vipllava
+  /// LLaVA-NeXT: the picture squashed and beside it in tiles of a canvas that fits it; rows of patches end with `image_newline`.
+  case llavaNext = "llava_next"
 }
 
 /// What a Hugging Face folder's config.json says, with the defaults that it omits filled in.
 ///
-/// Source of names and defaults: transformers 5.23, configuration_{llava,vipllava,clip,llama,mistral}.py.
+/// Source of names and defaults: transformers 5.23, configuration_{llava,vipllava,llava_next,clip,llama,mistral}.py.
 package struct ModelConfiguration: Sendable, Equatable {
   package var architecture: Architecture
   package var vision: VisionConfiguration
@@ -25,6 +27,8 @@ package struct ModelConfiguration: Sendable, Equatable {
   /// features stand side by side in this order.
   package var visionFeatureLayers: [Int]
   package var visionFeatureSelect: FeatureSelect
+  /// LLaVA-NeXT's canvases; empty where a picture is one tile.
+  package var gridPinpoints: [GridPinpoint] = []
   /// Ends generation.
   package var eosTokenIds: Set<Int> = []
 
@@ -36,7 +40,7 @@ package struct ModelConfiguration: Sendable, Equatable {
   package var visionLayersUsed: Int { visionHiddenStates.max() ?? 0 }
   /// Width of a row that enters the projector.
   package var projectorInputs: Int { visionFeatureLayers.count * vision.width }
-  /// Image rows that reach the text tower.
+  /// Rows of one tile that enter the projector; where a picture is one tile, its rows in the text tower.
   package var imageTokens: Int { vision.patches + (visionFeatureSelect == .full ? 1 : 0) }
 }
 
@@ -84,6 +88,14 @@ extension ModelConfiguration {
         json.has("vision_feature_layers") ? "vision_feature_layers" : "vision_feature_layer",
         default: [-2, -5, -8, -11, 6])
       visionFeatureSelect = .default
+    case .llavaNext:
+      projectorBias = try json.read("multimodal_projector_bias", default: true)
+      visionFeatureLayers = try json.integers("vision_feature_layer", default: [-2])
+      // transformers itself cannot merge tiles that carry a CLS row, and adds the newline whatever the key says.
+      try json.only("vision_feature_select_strategy", FeatureSelect.default.rawValue)
+      try json.only("use_image_newline_parameter", true)
+      visionFeatureSelect = .default
+      gridPinpoints = try json.pinpoints("image_grid_pinpoints", tile: vision.imageSize)
     }
     try json.finish(harmless: HarmlessKeys.all)
     try check(json.path)

@@ -100,6 +100,23 @@ struct StrictObject {
     return integers
   }
 
+  /// A list of [height, width], each a multiple of `tile`.
+  mutating func pinpoints(_ key: String, tile: Int) throws(CheckpointError) -> [GridPinpoint] {
+    let list: [Any] = try read(
+      key, default: [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]] as [[Int]])
+    let pinpoints = list.compactMap { entry -> GridPinpoint? in
+      guard let size = entry as? [Int], size.count == 2, size.allSatisfy({ $0 > 0 && $0 <= 16_384 && $0 % tile == 0 })
+      else { return nil }
+      return GridPinpoint(height: size[0], width: size[1])
+    }
+    guard pinpoints.count == list.count, !list.isEmpty else {
+      throw .malformed(
+        path: path, at: name(key), problem: "expected a list of [height, width], each a multiple of the tile's \(tile)",
+        remedy: "correct the value, or download the file again")
+    }
+    return pinpoints
+  }
+
   /// `model_type`, which must be one of the cases.
   mutating func modelType<T: RawRepresentable & CaseIterable>(default fallback: T? = nil) throws(CheckpointError) -> T
   where T.RawValue == String {

@@ -11,11 +11,14 @@ struct ImageProcessorSettings {
   var rescaleFactor: Double? = 1 / 255
   /// Three values each; nil: not normalised.
   var normalise: (mean: [Double], std: [Double])?
+  /// LLaVA-NeXT's canvases; empty for the processors that make one tile of a picture.
+  var pinpoints: [GridPinpoint] = []
 
   /// The keys that are computed with.
   private static let computedKeys = [
     "crop_size", "default_to_square", "do_center_crop", "do_convert_rgb", "do_normalize", "do_pad", "do_rescale",
-    "do_resize", "feature_extractor_type", "image_mean", "image_processor_type", "image_std", "resample",
+    "do_resize", "feature_extractor_type", "image_grid_pinpoints", "image_mean", "image_processor_type", "image_std",
+    "resample",
     "rescale_factor", "size",
   ]
 
@@ -31,6 +34,15 @@ struct ImageProcessorSettings {
     "CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor",
     "LlavaImageProcessor", "LlavaImageProcessorFast", "LlavaImageProcessorPil",
   ]
+
+  /// Those that cut a picture into tiles.
+  private static let tilingTypes: Set<String> = [
+    "LlavaNextImageProcessor", "LlavaNextImageProcessorFast", "LlavaNextImageProcessorPil",
+  ]
+  /// `image_grid_pinpoints` where a tiling processor's file leaves them out.
+  private static let usualPinpoints = [(336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008)].map {
+    GridPinpoint(height: $0.0, width: $0.1)
+  }
 
   private static let clipMean = [0.48145466, 0.4578275, 0.40821073]
   private static let clipStd = [0.26862954, 0.26130258, 0.27577711]
@@ -57,9 +69,10 @@ struct ImageProcessorSettings {
   }
 
   init(_ json: SettingsReader) throws(CheckpointError) {
-    try Self.refuseUnknown(json)
+    let tiles = try Self.refuseUnknown(json)
     try readSize(json)
     try readCrop(json)
+    if tiles { try readPinpoints(json) }
     if try json.bool("do_rescale") ?? true {
       rescaleFactor = try json.number("rescale_factor") ?? 1 / 255
     } else {
@@ -75,22 +88,53 @@ struct ImageProcessorSettings {
     }
   }
 
-  private static func refuseUnknown(_ json: SettingsReader) throws(CheckpointError) {
+  /// Whether the processor is one that makes tiles.
+  private static func refuseUnknown(_ json: SettingsReader) throws(CheckpointError) -> Bool {
+    var tiles = false
     for key in json.keys where !computedKeys.contains(key) && !harmlessKeys.contains(key) {
       throw json.unsupported(
         key, "a setting that Ablate does not know (\(suggestion(for: key, in: computedKeys)))",
         "remove it if it does not change the pixels")
     }
     for key in ["image_processor_type", "feature_extractor_type"] {
-      if let type = try json.text(key), !knownTypes.contains(type) {
-        throw json.unsupported(key, "the image processor \(type)", "known: CLIPImageProcessor, LlavaImageProcessor")
+      guard let type = try json.text(key) else { continue }
+      tiles = tiles || tilingTypes.contains(type)
+      if !knownTypes.contains(type) && !tilingTypes.contains(type) {
+        throw json.unsupported(
+          key, "the image processor \(type)", "known: CLIPImageProcessor, LlavaImageProcessor, LlavaNextImageProcessor")
       }
     }
-    if try json.bool("do_pad") ?? false {
+    if !tiles, try json.pinpoints("image_grid_pinpoints") != nil {
+      throw json.unsupported(
+        "image_grid_pinpoints", "tiles of a processor that makes none", "name the LlavaNextImageProcessor, or remove it"
+      )
+    }
+    // A tiling processor's padding is of the batch: tiles that no picture of one prompt has.
+    if !tiles, try json.bool("do_pad") ?? false {
       throw json.unsupported("do_pad", "padding the picture to a square", "set it to false: the picture is cropped")
     }
     if try json.bool("do_convert_rgb") == false {
       throw json.unsupported("do_convert_rgb", "pictures that are not converted to RGB", "set it to true")
+    }
+    return tiles
+  }
+
+  /// A tile is as large as the squashed picture and as the crop, so that the processor's own second resize and crop change nothing.
+  private mutating func readPinpoints(_ json: SettingsReader) throws(CheckpointError) {
+    let fits =
+      switch size {
+      case .shortestEdge(let edge): edge == width && edge == height
+      case .exact(let exactWidth, let exactHeight): exactWidth == width && exactHeight == height && width == height
+      case .unchanged: false
+      }
+    guard fits else {
+      throw json.unsupported(
+        "size", "tiles of another size than crop_size", "give both the size of the vision tower's input")
+    }
+    size = .exact(width: width, height: height)
+    pinpoints = try json.pinpoints("image_grid_pinpoints") ?? Self.usualPinpoints
+    guard pinpoints.allSatisfy({ $0.width % width == 0 && $0.height % height == 0 }) else {
+      throw json.malformed("image_grid_pinpoints", "a canvas that tiles of \(width) do not fill", "")
     }
   }
 

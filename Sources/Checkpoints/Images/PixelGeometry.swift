@@ -21,11 +21,22 @@ package struct PixelGeometry: Sendable, Equatable {
   package let resizedHeight: Int
   package let inputWidth: Int
   package let inputHeight: Int
-
   /// Column of the resized image at which the input begins; negative where zeros pad it.
-  package var offsetX: Int { Self.centred(inputWidth, in: resizedWidth) }
+  package let offsetX: Int
   /// Row of the resized image at which the input begins; negative where zeros pad it.
-  package var offsetY: Int { Self.centred(inputHeight, in: resizedHeight) }
+  package let offsetY: Int
+
+  /// - Parameters offsetX, offsetY: nil: the window is centred.
+  init(
+    sourceWidth: Int, sourceHeight: Int, resizedWidth: Int, resizedHeight: Int, inputWidth: Int, inputHeight: Int,
+    offsetX: Int? = nil, offsetY: Int? = nil
+  ) {
+    (self.sourceWidth, self.sourceHeight) = (sourceWidth, sourceHeight)
+    (self.resizedWidth, self.resizedHeight) = (resizedWidth, resizedHeight)
+    (self.inputWidth, self.inputHeight) = (inputWidth, inputHeight)
+    self.offsetX = offsetX ?? Self.centred(inputWidth, in: resizedWidth)
+    self.offsetY = offsetY ?? Self.centred(inputHeight, in: resizedHeight)
+  }
 
   /// Half the difference rounded down, also below zero: `center_crop` of transformers' image_transforms.py.
   private static func centred(_ window: Int, in length: Int) -> Int { (length - window) >> 1 }

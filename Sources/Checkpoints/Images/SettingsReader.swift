@@ -111,6 +111,18 @@ struct SettingsReader {
     }
   }
 
+  /// A list of [height, width].
+  func pinpoints(_ key: String) throws(CheckpointError) -> [GridPinpoint]? {
+    guard let value = members[key] else { return nil }
+    guard case .list(let list) = value, !list.isEmpty else { throw malformed(key, "not a list of sizes", "") }
+    return try list.map { entry throws(CheckpointError) in
+      guard case .list(let pair) = entry, pair.count == 2, case .number(let height) = pair[0],
+        case .number(let width) = pair[1]
+      else { throw malformed(key, "an entry that is not a height and a width", "") }
+      return GridPinpoint(height: try edge(height, key), width: try edge(width, key))
+    }
+  }
+
   /// A size as transformers writes it: 336, [336, 336] (height first) or an object.
   func dimensions(_ key: String) throws(CheckpointError) -> Dimensions? {
     switch members[key] {

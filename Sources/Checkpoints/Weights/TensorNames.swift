@@ -1,9 +1,9 @@
 /// The one place where checkpoint names are translated.
 ///
 /// Ablate knows tensors by the names of the hub's LLaVA-1.5 files (before transformers 5): `language_model.model.*`,
-/// `language_model.lm_head.weight`, `multi_modal_projector.*`, `vision_tower.vision_model.*`. Since transformers 5 the same tensors
-/// are written as `model.language_model.*` or `language_model.model.*`, `lm_head.weight`, `model.multi_modal_projector.*` and
-/// `model.vision_tower.*` without `vision_model`.
+/// `language_model.lm_head.weight`, `multi_modal_projector.*`, `vision_tower.vision_model.*`, `image_newline`. Since transformers 5 the
+/// same tensors are written as `model.language_model.*` or `language_model.model.*`, `lm_head.weight`,
+/// `model.multi_modal_projector.*`, `model.image_newline` and `model.vision_tower.*` without `vision_model`.
 enum TensorNames {
   static func canonical(_ name: String) -> String {
     var rest = Substring(name)

@@ -11,6 +11,8 @@ package struct Visit {
   package let access: Int
   /// Absolute rows, in the order of the view.
   package let rows: [Row]
+  /// What the first key of a view [heads, rows, keys] is called.
+  package let firstKey: Row
   package let heads: [Int]?
   /// Whether no more rows of this lane come here: rows of long sequences come in several visits, in order.
   package let isLastBlock: Bool

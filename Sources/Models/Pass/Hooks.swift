@@ -46,7 +46,7 @@ struct HookedSite {
         let selection = Selection(ops[index], lanes[lane], site: self)
         guard !selection.pieces.isEmpty else { continue }
         if case .call(let access, let writes) = ops[index].action {
-          let visit = stage(selection, ops[index], lane: lanes[lane].id, access: access, writes: writes)
+          let visit = stage(selection, ops[index], lanes[lane], access: access, writes: writes)
           visits.append(Staged(lane: lane, visit: visit, selection: selection))
         } else {
           apply(ops[index], selection, to: &lanes[lane])
@@ -63,11 +63,12 @@ struct HookedSite {
     let selection: Selection
   }
 
-  private func stage(_ selection: Selection, _ op: Op, lane: Int, access: Int, writes: Bool) -> Visit {
+  private func stage(_ selection: Selection, _ op: Op, _ lane: Lane, access: Int, writes: Bool) -> Visit {
     let copy = StagedCopy(count: selection.pieces.count * selection.width)
     selection.gather(into: copy.base)
     return Visit(
-      point: point, step: step, lane: lane, plugin: op.plugin, access: access, rows: selection.rows, heads: op.heads,
+      point: point, step: step, lane: lane.id, plugin: op.plugin, access: access,
+      rows: selection.rows.map { $0 + lane.firstRow }, firstKey: lane.firstRow, heads: op.heads,
       isLastBlock: selection.isLast, shape: selection.shape, data: copy, writable: writes)
   }
 
@@ -75,8 +76,9 @@ struct HookedSite {
   private func finish(_ visits: [Staged], _ lanes: inout [Lane], visitor: (any HookVisitor)?) {
     guard !visits.isEmpty, let visitor else { return }
     for failure in visitor.visit(visits.map(\.visit)) {
-      guard let lane = visits.first(where: { $0.visit.lane == failure.lane })?.lane else { continue }
-      if lanes[lane].failure == nil { lanes[lane].failure = failure }
+      for staged in visits where staged.visit.lane == failure.lane && lanes[staged.lane].failure == nil {
+        lanes[staged.lane].failure = failure
+      }
     }
     for staged in visits where lanes[staged.lane].failure == nil {
       let (visit, selection) = (staged.visit, staged.selection)

@@ -49,8 +49,10 @@ package struct Lane {
     case borrower
   }
 
-  /// Place among the requests of the pass; visits and failures name it.
+  /// Place among the requests of the pass; visits and failures name it. The tiles of an image are lanes of one request.
   package let id: Int
+  /// What row 0 is called outside the pass: the rows of a tile stand behind those of the tiles before it.
+  let firstRow: Row
   package let program: Program
   let store: PassStore
   private(set) var role: Role
@@ -67,9 +69,10 @@ package struct Lane {
   package var results = LaneResults()
 
   init(
-    _ program: Program, id: Int, store: PassStore, role: Role = .own, rows: [Row], plan: TowerPlan? = nil,
-    own: OwnKeys? = nil
+    _ program: Program, id: Int, firstRow: Row = 0, store: PassStore, role: Role = .own, rows: [Row],
+    plan: TowerPlan? = nil, own: OwnKeys? = nil
   ) {
+    self.firstRow = firstRow
     (self.program, self.id, self.store, self.role, self.plan, self.own) = (program, id, store, role, plan, own)
     self.rows = rows
   }

@@ -22,7 +22,8 @@ package struct EdgeMask: Sendable {
 
   /// - Parameters:
   ///   - rules: the rules of one layer, in the order of the condition.
-  ///   - length: rows of the tower. `causal`: a query sees only keys up to itself.
+  ///   - length: rows of one sequence; the rules' rows may be of several, one behind the other, and a query sees only its own.
+  ///   - causal: a query sees only keys up to itself.
   ///   - place: for errors: the tower and layers.
   package init(
     _ rules: [EdgeRule], heads: Int, length: Int, causal: Bool, place: String
@@ -59,6 +60,28 @@ package struct EdgeMask: Sendable {
   }
 
   package var isEmpty: Bool { classes.isEmpty }
+
+  /// The edges of one sequence of several, whose rows are `range` of all, counted from its first.
+  func part(_ range: Range<Row>) -> EdgeMask {
+    func moved(_ keys: Range<Row>) -> Range<Row> {
+      keys.lowerBound - range.lowerBound..<keys.upperBound - range.lowerBound
+    }
+    func own<T>(_ rows: [Row: T], _ change: (T) -> T) -> [Row: T] {
+      rows.reduce(into: [:]) { own, entry in
+        if range.contains(entry.key) { own[entry.key - range.lowerBound] = change(entry.value) }
+      }
+    }
+    var part = self
+    part.classes = classes.map { edges in
+      HeadClass(
+        heads: edges.heads, dropped: own(edges.dropped) { $0.map(moved) },
+        biased: own(edges.biased) { $0.map { (keys: moved($0.keys), value: $0.value) } },
+        zeroed: own(edges.zeroed) { $0.map(moved) })
+    }
+    part.queries = RowSet(queries.rows.filter(range.contains).map { $0 - range.lowerBound })
+    part.severed = own(severed) { RowSet($0.ranges.map(moved).joined()) }
+    return part
+  }
 }
 
 /// Gathers the rules of one class of heads, row by row.
@@ -80,7 +103,10 @@ private struct EdgeCompiler {
     self.place = place
   }
 
-  private func visible(_ query: Row) -> RowSet { RowSet(0..<(causal ? query + 1 : length)) }
+  private func visible(_ query: Row) -> RowSet {
+    let first = query / length * length
+    return RowSet(first..<(causal ? query + 1 : first + length))
+  }
 
   mutating func add(_ rule: EdgeRule) {
     let keys = RowSet(rule.keys)

@@ -14,13 +14,11 @@ package struct SegmentMap: Sendable, Equatable {
   }
 
   package let segments: [Segment]
-  /// Patch grid of each image: rows x columns. With `select: full` an image segment has a CLS row before its patches.
-  package let grid: (rows: Int, cols: Int)
-  package let hasClassRow: Bool
+  /// Of each image.
+  package let layout: ImageLayout
 
-  package static func == (a: SegmentMap, b: SegmentMap) -> Bool {
-    a.segments == b.segments && a.grid == b.grid && a.hasClassRow == b.hasClassRow
-  }
+  /// Patch grid of each image in the text tower.
+  package var grid: PatchGrid { layout.grid }
 
   /// Rows of the prompt.
   package var promptLength: Int {
@@ -28,11 +26,9 @@ package struct SegmentMap: Sendable, Equatable {
   }
   package var length: Int { segments.reduce(0) { $0 + $1.count } }
 
-  /// From the token ids of a prompt in which each image has `imageTokens` placeholder ids.
-  package init(
-    ids: [Int], imageToken: Int, grid: (rows: Int, cols: Int), hasClassRow: Bool, newTokens: Int
-  ) throws(ModelError) {
-    let perImage = grid.rows * grid.cols + (hasClassRow ? 1 : 0)
+  /// From the token ids of a prompt in which each image has as many placeholder ids as its layout has tokens.
+  package init(ids: [Int], imageToken: Int, layout: ImageLayout, newTokens: Int) throws(ModelError) {
+    let perImage = layout.tokens.count
     var segments: [Segment] = []
     var start = 0
     var images = 0
@@ -56,9 +52,7 @@ package struct SegmentMap: Sendable, Equatable {
       start = end
     }
     if newTokens > 0 { segments.append(Segment(kind: .generated, first: ids.count, count: newTokens)) }
-    self.segments = segments
-    self.grid = grid
-    self.hasClassRow = hasClassRow
+    (self.segments, self.layout) = (segments, layout)
   }
 
   package var imageCount: Int { segments.count { $0.kind == .image } }

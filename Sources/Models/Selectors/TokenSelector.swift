@@ -2,7 +2,7 @@
 ///
 ///     expression = term { ("+" | "-" | "&") term }          union, difference, intersection, from left to right
 ///     term       = "(" expression ")" | "[" indices "]" | name [ "[" slice "," slice "]" ]
-///     name       = all | image | patches | cls | prefix | question | last | generated | mask:NAME
+///     name       = all | image | patches | base | newline | cls | prefix | question | last | generated | mask:NAME
 ///     slice      = index | [first] ":" [end]                 half-open, as in Python; negative from the end
 package indirect enum TokenSelector: Sendable, Equatable {
   case named(String)
@@ -19,7 +19,7 @@ package indirect enum TokenSelector: Sendable, Equatable {
     var single: Bool
   }
 
-  static let names = ["all", "image", "patches", "cls", "prefix", "question", "last", "generated"]
+  static let names = ["all", "image", "patches", "base", "newline", "cls", "prefix", "question", "last", "generated"]
 
   package init(_ text: String) throws(ModelError) {
     var parser = SelectorParser(text)
@@ -61,6 +61,14 @@ package indirect enum TokenSelector: Sendable, Equatable {
     case "all": return Set(0..<rows.count)
     case "patches": return rows.patches
     case "image": return rows.tower == .text ? try only(rows.rows(of: .image)) : rows.patches
+    case "base", "newline":
+      guard let found = name == "base" ? rows.base : rows.newlines else {
+        throw .selector(
+          name, problem: "the \(rows.tower.rawValue) tower of this model has no '\(name)' rows",
+          remedy: name == "base"
+            ? "only LLaVA-NeXT has a base tile beside others" : "'newline' names rows of LLaVA-NeXT's text tower")
+      }
+      return Set(found)
     case "prefix": return try only(rows.rows(of: .prefix))
     case "question": return try only(rows.rows(of: .question))
     case "generated": return try only(rows.rows(of: .generated))
@@ -78,7 +86,7 @@ package indirect enum TokenSelector: Sendable, Equatable {
   private static func grid(_ r: Slice, _ c: Slice, _ rows: TowerRows) throws(ModelError) -> Set<Int> {
     let r = try r.resolve(count: rows.grid.rows, of: "the patch grid's rows")
     let c = try c.resolve(count: rows.grid.cols, of: "the patch grid's columns")
-    return Set(rows.firstPatches.flatMap { first in r.flatMap { row in c.map { first + row * rows.grid.cols + $0 } } })
+    return Set(rows.grids.flatMap { grid in r.flatMap { row in c.map { grid[row * rows.grid.cols + $0] } } })
   }
 }
 
