@@ -13,6 +13,7 @@ extension ModelEvaluator {
     return .object([
       ("kernels", .object(kernels)), ("threads", .int(engineThreads)), ("row_invariant", .bool(invariant)),
       ("multiply_adds", .object([("computed", .int(model.work.computed)), ("full", .int(model.work.full))])),
+      ("dtype", .string(model.dtype.rawValue)), ("weights", .string(model.residency.rawValue)),
     ])
   }
 

@@ -4,7 +4,7 @@ import Models
 
 struct ModelCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "model", abstract: "What a checkpoint is.", subcommands: [InspectCommand.self])
+    commandName: "model", abstract: "What a checkpoint is.", subcommands: [InspectCommand.self, AgreeCommand.self])
 }
 
 struct InspectCommand: ParsableCommand {
@@ -22,7 +22,8 @@ struct InspectCommand: ParsableCommand {
   private func facts(_ model: VisionLanguageModel) -> [String: Any] {
     let (c, vision, text) = (model.configuration, model.configuration.vision, model.configuration.text)
     return [
-      "schema": "ablate.model/1", "architecture": c.architecture.rawValue, "folder": model.folder, "digest": model.digest, "parameters": model.parameterCount,
+      "schema": "ablate.model/1", "architecture": c.architecture.rawValue, "folder": model.folder, "digest": model.digest,
+      "parameters": model.parameterCount, "weights": model.residency.rawValue,
       "weight_types": model.elementTypes.map(\.rawValue).sorted(), "image_tokens": c.imageTokens,
       "vision": [
         "layers": vision.layers, "layers_used": c.visionLayersUsed, "width": vision.width, "heads": vision.heads,
@@ -51,7 +52,7 @@ struct InspectCommand: ParsableCommand {
       "  projector  \(c.projectorInputs) -> \(text.width) -> \(text.width), \(c.projectorActivation.rawValue); \(c.imageTokens) image tokens",
       "  text       \(text.family.rawValue): \(text.layers) layers, width \(text.width), \(text.heads) heads (\(text.kvHeads) key-value), "
         + "MLP \(text.mlpWidth), vocabulary \(text.vocabulary)\(text.tiedEmbeddings ? ", tied" : "")",
-      "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, keys and values \(keyValues) bytes a token",
+      "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, \(model.residency.description); keys and values \(keyValues) bytes a token",
       "", "hook points (axes; all can be read and written)",
     ]
     for tower in Tower.allCases {
