@@ -112,11 +112,12 @@ void NAME(ck_rope)(const float *x, const float *cosine, const float *sine, const
   const int64_t half = width / 2;
   for (int64_t r = 0; r < rows * heads; r++, x += width, y += width) {
     const float *c = cosine + (int64_t)position[r / heads] * half, *s = sine + (int64_t)position[r / heads] * half;
-    for (int64_t i = 0; i < half; i++) {
-      const float a = x[i], b = x[i + half];
-      y[i] = a * c[i] - b * s[i];
-      y[i + half] = b * c[i] + a * s[i];
-    }
+    FOR_LANES(half, const lanes a = load(x + i); const lanes b = load(x + i + half);
+              store(y + i, a * load(c + i) - b * load(s + i)); store(y + i + half, b * load(c + i) + a * load(s + i)),
+              const lanes a = load_part(x + i, rest, 0); const lanes b = load_part(x + i + half, rest, 0);
+              const lanes cosines = load_part(c + i, rest, 0); const lanes sines = load_part(s + i, rest, 0);
+              store_part(y + i, a * cosines - b * sines, rest);
+              store_part(y + i + half, b * cosines + a * sines, rest));
   }
 }
 
@@ -179,6 +180,15 @@ void NAME(ck_widen_bf16)(const uint16_t *x, float *y, int64_t n) {
   }
 }
 
+void NAME(ck_narrow_bf16)(const float *x, uint16_t *y, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    const uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+    y[i] = (uint16_t)((x[i] == x[i] ? rounded : bits | 0x400000u) >> 16);
+  }
+}
+
 /* Two blocked edges are equal (-inf - -inf is not a number), and -inf is a legal score: only NaN and +inf are not finite. */
 void NAME(ck_compare)(const float *before, const float *after, int64_t n, ck_difference *sum) {
   int64_t changed = 0, not_finite = 0;
@@ -198,13 +208,14 @@ void NAME(ck_compare)(const float *before, const float *after, int64_t n, ck_dif
 }
 
 void NAME(ck_rank_block)(const float *logits, int64_t n, float target, int64_t *above, int64_t *ties) {
-  int64_t greater = 0, equal = 0;
-  for (int64_t i = 0; i < n; i++) {
-    greater += logits[i] > target;
-    equal += logits[i] == target;
+  ilanes greater = 0, equal = 0; /* comparisons give 0 or -1 */
+  FOR_LANES(n, const lanes v = load(logits + i); greater -= v > target; equal -= v == target,
+            const lanes v = load_part(logits + i, rest, NAN);
+            greater -= v > target; equal -= v == target);
+  for (int i = 0; i < LANES; i++) {
+    *above += greater[i];
+    *ties += equal[i];
   }
-  *above += greater;
-  *ties += equal;
 }
 
 void NAME(ck_log_sum_exp_block)(const float *logits, int64_t n, float *maximum, double *sum) {

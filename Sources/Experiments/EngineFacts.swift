@@ -16,6 +16,7 @@ extension ModelEvaluator {
       ("kernels", .object(kernels)), ("threads", .int(engineThreads)), ("row_invariant", .bool(invariant)),
       ("multiply_adds", .object([("computed", .int(model.work.computed)), ("full", .int(model.work.full))])),
       ("repository", hub.map { .string($0.repository) } ?? .null), ("commit", hub.map { .string($0.commit) } ?? .null),
+      ("dtype", .string(model.dtype.rawValue)), ("weights", .string(model.residency.rawValue)),
     ])
   }
 

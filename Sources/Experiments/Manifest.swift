@@ -2,6 +2,7 @@ import Checkpoints
 import Datasets
 import Diagnostics
 import PluginHost
+import Tensors
 
 /// The whole truth of an experiment, as plain values with every default filled in. `ManifestLoader.swift` makes it from
 /// YAML, `manifests/experiment.schema.json` says the same to editors.
@@ -12,6 +13,8 @@ package struct Manifest: Sendable, Equatable {
   package var name: String
   package var seed: Int
   package var models: [ModelReference]
+  /// What the models' linear layers compute in.
+  package var dtype: ComputeType
   package var dataset: DatasetReference
   package var maskRule: MaskRule
   package var conditions: [ConditionDefinition]

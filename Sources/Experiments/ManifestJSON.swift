@@ -7,8 +7,8 @@ extension Manifest {
   package var resolved: JSON {
     var fields: [(String, JSON)] = [
       ("ablate", .int(Manifest.schemaVersion)), ("name", .string(name)), ("seed", .int(seed)),
-      ("models", .strings(models.map(\.spelling))), ("dataset", dataset.json), ("mask_rule", maskRule.json),
-      ("conditions", .object(conditions.map { ($0.name, $0.json) })),
+      ("models", .strings(models.map(\.spelling))), ("dtype", .string(dtype.rawValue)), ("dataset", dataset.json),
+      ("mask_rule", maskRule.json), ("conditions", .object(conditions.map { ($0.name, $0.json) })),
       ("probes", .object(probes.map { ($0.name, $0.json) })),
       ("readings", .strings(readings.map(\.rawValue))),
       ("generate", .object([("max_new_tokens", .int(maxNewTokens))])),

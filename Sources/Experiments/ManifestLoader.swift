@@ -3,6 +3,7 @@ import Datasets
 import Diagnostics
 import Foundation
 import PluginHost
+import Tensors
 
 extension Manifest {
   /// Reads a manifest. Paths in it are relative to the manifest's folder.
@@ -33,6 +34,7 @@ extension Manifest {
     name = try Manifest.name(fields.required("name"))
     seed = try fields["seed"]?.int(in: 0...(.max)) ?? 0
     models = try Manifest.models(fields.required("models"), folder: folder)
+    dtype = try fields["dtype"].map(Manifest.dtype) ?? .f32
     dataset = try Manifest.dataset(fields.required("dataset"), folder: folder)
     maskRule = try fields["mask_rule"].map(Manifest.maskRule) ?? .coverage(0.5)
     conditions = try Manifest.conditions(fields.required("conditions"), folder: folder)
@@ -46,7 +48,7 @@ extension Manifest {
   }
 
   static let keys = [
-    "ablate", "name", "seed", "models", "dataset", "mask_rule", "conditions", "probes", "readings", "generate",
+    "ablate", "name", "seed", "models", "dtype", "dataset", "mask_rule", "conditions", "probes", "readings", "generate",
     "displacement", "analysis", "compare",
   ]
 
@@ -62,6 +64,14 @@ extension Manifest {
         "\(node.named) cannot be '\(name)'", remedy: "letters, digits, '_', '-' and '.', not starting with '.'")
     }
     return name
+  }
+
+  private static func dtype(_ node: ManifestNode) throws -> ComputeType {
+    let text = try node.string()
+    guard let type = ComputeType(rawValue: text) else {
+      throw node.refuse("\(node.named) cannot be '\(text)'", remedy: "f32, or bf16 for speed at a cost in precision")
+    }
+    return type
   }
 
   private static func models(_ node: ManifestNode, folder: String) throws -> [ModelReference] {

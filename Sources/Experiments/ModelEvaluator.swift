@@ -30,7 +30,7 @@ package struct ModelEvaluator: Evaluator {
     let probes = try manifest.probes.map {
       ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use), control: $0.control)
     }
-    let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name)
+    let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name, dtype: manifest.dtype)
     self.model = model
     session = try Session(
       model, conditions: conditions + [(Self.reference, [])], probes: probes,

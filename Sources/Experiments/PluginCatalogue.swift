@@ -66,7 +66,7 @@ extension Fingerprints {
     let engine = Engine.provenance
     self.init(
       models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, vectors: Dictionary(vectors) { $1 },
-      dtype: "f32", imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)",
+      dtype: manifest.dtype.rawValue, imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)",
       instructionSet: engine.isa)
   }
 }

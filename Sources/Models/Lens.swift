@@ -25,6 +25,8 @@ package struct LensOptions: Sendable, Equatable {
   /// Through the final norm first. `resid_post` of the last layer is not yet normed, so the same holds there.
   package var normed = true
   package var ties = Ties.mean
+  /// Rows that pass through the vocabulary together: a block of their logits is what the lens holds at a time.
+  static let rowsAtOnce = 1024
   /// Ids among which the rank is taken; nil: all.
   package var vocabulary: Range<Int>?
 
@@ -50,22 +52,46 @@ extension VisionLanguageModel {
       throw .input(
         place: "lens", problem: "a label's id lies outside the vocabulary range \(range)", remedy: "widen the range")
     }
-    let x = Tensor(zeros: [rows, width])
-    if options.normed {
-      text.norm(hidden.base, rows: rows, width: width, into: x.base)
-    } else {
-      x.base.update(from: hidden.base, count: x.count)
-    }
-    var readings = (0..<rows).map { _ in LensRow(targets: targets) }
     return try lifting { () throws(TensorError) in
-      // Two sweeps: a rank needs the target's logit first.
-      try text.unembedding.forEachBlock(x.base, rows: rows) { first, logits, count in
-        for row in 0..<rows { readings[row].take(logits + row * count, ids: first..<(first + count)) }
+      let early = try text.unembedding.linear(of: targets, on: engine)
+      var answers: [[LensAnswer]] = []
+      for first in stride(from: 0, to: rows, by: LensOptions.rowsAtOnce) {
+        let count = min(LensOptions.rowsAtOnce, rows - first)
+        let x = normed(hidden.base + first * width, rows: count, options)
+        answers += try sweep(x, early: early, targets: targets, within: range).map { $0.answers(options.ties) }
       }
-      try text.unembedding.forEachBlock(x.base, rows: rows) { first, logits, count in
-        for row in 0..<rows { readings[row].rank(logits + row * count, ids: first..<(first + count), within: range) }
+      return answers
+    }
+  }
+
+  private func normed(_ hidden: ConstFloats, rows: Int, _ options: LensOptions) -> Tensor {
+    let x = Tensor(zeros: [rows, text.transformer.shape.width])
+    if options.normed {
+      text.norm(hidden, rows: rows, width: x.shape[1], into: x.base)
+    } else {
+      x.base.update(from: hidden, count: x.count)
+    }
+    return x
+  }
+
+  /// A rank needs the target's logit first: a product with the targets' rows alone gives it. Its bits are held against those of the sweep
+  /// itself; should a kernel round otherwise, the sweep is made again with its own.
+  private func sweep(
+    _ x: Tensor, early: Linear, targets: [Int], within range: Range<Int>
+  ) throws(TensorError) -> [LensRow] {
+    let logits = Tensor(zeros: [x.shape[0], targets.count])
+    try early(x.base, rows: x.shape[0], into: logits.base)
+    var rows = (0..<x.shape[0]).map { LensRow(targets: targets, logits: logits.base + $0 * targets.count) }
+    while true {
+      try text.unembedding.forEachBlock(x.base, rows: rows.count) { first, logits, count in
+        rows.withUnsafeMutableBufferPointer { rows in
+          parallelFor(rows.count) { share in
+            for row in share { rows[row].take(logits + row * count, ids: first..<(first + count), within: range) }
+          }
+        }
       }
-      return readings.map { $0.answers(options.ties) }
+      if rows.allSatisfy(\.isConsistent) { return rows }
+      rows = rows.map { LensRow(targets: targets, logits: $0.seen) }
     }
   }
 }
@@ -73,24 +99,27 @@ extension VisionLanguageModel {
 /// The running state of one row of a lens.
 private struct LensRow {
   let targets: [Int]
-  private var logits: [Float]
+  /// The targets' logits that ranks are counted against, and those that the sweep gave.
+  private let logits: [Float]
+  private(set) var seen: [Float]
   private var above: [Int64]
   private var ties: [Int64]
   private var maximum = -Float.infinity
   private var sum = 0.0
 
-  init(targets: [Int]) {
+  init(targets: [Int], logits: ConstFloats) {
     self.targets = targets
-    logits = Array(repeating: 0, count: targets.count)
+    self.logits = (0..<targets.count).map { logits[$0] }
+    seen = self.logits
     above = Array(repeating: 0, count: targets.count)
     ties = above
   }
 
-  mutating func take(_ block: ConstFloats, ids: Range<Int>) {
-    for (i, target) in targets.enumerated() where ids.contains(target) { logits[i] = block[target - ids.lowerBound] }
-  }
+  var isConsistent: Bool { zip(logits, seen).allSatisfy { $0.bitPattern == $1.bitPattern } }
 
-  mutating func rank(_ block: ConstFloats, ids: Range<Int>, within range: Range<Int>) {
+  /// One block of logits, of the ids `ids`.
+  mutating func take(_ block: ConstFloats, ids: Range<Int>, within range: Range<Int>) {
+    for (i, target) in targets.enumerated() where ids.contains(target) { seen[i] = block[target - ids.lowerBound] }
     let part = ids.clamped(to: range)
     guard !part.isEmpty else { return }
     let (start, count) = (block + (part.lowerBound - ids.lowerBound), Int64(part.count))

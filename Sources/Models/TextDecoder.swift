@@ -7,14 +7,16 @@ struct TextDecoder {
   let norm: Norm
   let unembedding: Unembedding
   /// [vocabulary, width]
-  private let embedTokens: Tensor
+  private let embedTokens: StoredWeight
 
   init(_ c: TextConfiguration, positions: Int, _ weights: WeightLoader) throws(ModelError) {
-    embedTokens = try weights.tensor("language_model.model.embed_tokens.weight", [c.vocabulary, c.width])
+    embedTokens = try weights.stored("language_model.model.embed_tokens.weight", [c.vocabulary, c.width])
     let head = "language_model.lm_head.weight"
     // A head that is missing without being declared tied is a damaged checkpoint; transformers would fill it with random numbers.
-    let rows = c.tiedEmbeddings ? embedTokens : try weights.tensor(head, [c.vocabulary, c.width])
-    unembedding = try lifting { () throws(TensorError) in try Unembedding(rows, on: weights.engine) }
+    let rows = c.tiedEmbeddings ? embedTokens : try weights.stored(head, [c.vocabulary, c.width])
+    unembedding = try lifting { () throws(TensorError) in
+      try Unembedding(rows, vocabulary: c.vocabulary, width: c.width, weights)
+    }
     norm = .rms(gain: try weights.tensor("language_model.model.norm.weight", [c.width]), eps: c.eps)
     let shape = TowerShape(
       tower: .text, layers: c.layers, width: c.width, heads: c.heads, kvHeads: c.kvHeads, headWidth: c.headWidth,
@@ -46,7 +48,7 @@ struct TextDecoder {
   /// Copies the embedding of token `id` to `target` [width].
   func embed(_ id: Int, into target: Floats) {
     let width = transformer.shape.width
-    target.update(from: embedTokens.base + id * width, count: width)
+    embedTokens.widen((id * width)..<((id + 1) * width), into: target)
   }
 }
 
@@ -60,19 +62,30 @@ package struct Unembedding {
   package static let blockSize = 4096
   package let vocabulary: Int
   private let width: Int
+  private let weight: StoredWeight
+  private let type: ComputeType
   private let blocks: [(first: Int, linear: Linear)]
   var parts: [Linear] { blocks.map(\.linear) }
 
   /// - Parameter weight: [vocabulary, width].
-  init(_ weight: Tensor, on engine: Engine) throws(TensorError) {
-    (vocabulary, width) = (weight.shape[0], weight.shape[1])
+  init(_ weight: StoredWeight, vocabulary: Int, width: Int, _ weights: WeightLoader) throws(TensorError) {
+    (self.vocabulary, self.width, self.weight, type) = (vocabulary, width, weight, weights.type)
     var blocks: [(first: Int, linear: Linear)] = []
     for first in stride(from: 0, to: vocabulary, by: Unembedding.blockSize) {
       let count = min(Unembedding.blockSize, vocabulary - first)
-      let linear = try Linear(weight: weight.base + first * width, outputs: count, inputs: width, bias: nil, on: engine)
+      let linear = try Linear(
+        weight.part((first * width)..<((first + count) * width)), outputs: count, inputs: width, bias: nil,
+        type: weights.type, residency: weights.residency, on: weights.engine)
       blocks.append((first, linear))
     }
     self.blocks = blocks
+  }
+
+  /// The unembedding of these ids alone.
+  func linear(of ids: [Int], on engine: Engine) throws(TensorError) -> Linear {
+    let rows = Tensor(zeros: [ids.count, width])
+    for (n, id) in ids.enumerated() { weight.widen((id * width)..<((id + 1) * width), into: rows.base + n * width) }
+    return try Linear(rows.stored, outputs: ids.count, inputs: width, bias: nil, type: type, on: engine)
   }
 
   /// x [rows, width] -> logits [rows, vocabulary]

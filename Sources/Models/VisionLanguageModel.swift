@@ -19,6 +19,10 @@ package final class VisionLanguageModel {
   package let engine: Engine
   /// What was computed since the model was opened, for provenance.
   package internal(set) var work = Work()
+  /// What linear layers compute in.
+  package let dtype: ComputeType
+  /// Where the packed weights live.
+  package let residency: Residency
   private(set) var vision: VisionEncoder
   let projector: Projector
   private(set) var text: TextDecoder
@@ -26,15 +30,18 @@ package final class VisionLanguageModel {
   let imageNewline: Tensor?
 
   /// Opens `folder`; the name is for people. Throws what is missing, malformed or unsupported, by file and key.
-  package convenience init(folder: String, name: String) throws(ModelError) {
+  package convenience init(folder: String, name: String, dtype: ComputeType = .f32) throws(ModelError) {
     let configuration: ModelConfiguration
     do { configuration = try ModelConfiguration(folder: folder) } catch { throw .checkpoint(error) }
-    try self.init(folder: folder, name: name, configuration: configuration)
+    try self.init(folder: folder, name: name, configuration: configuration, dtype: dtype)
   }
 
   /// With a configuration that differs from the folder's: how the parity tests seed faults.
-  package init(folder: String, name: String, configuration: ModelConfiguration) throws(ModelError) {
-    (self.name, self.folder, self.configuration) = (name, folder, configuration)
+  package init(
+    folder: String, name: String, configuration: ModelConfiguration, dtype: ComputeType = .f32,
+    weights placement: WeightPlacement? = nil
+  ) throws(ModelError) {
+    (self.name, self.folder, self.configuration, self.dtype) = (name, folder, configuration, dtype)
     hooks = HookTable(configuration)
     let files: WeightFiles
     do {
@@ -46,7 +53,9 @@ package final class VisionLanguageModel {
     parameterCount = files.parameterCount
     elementTypes = files.elementTypes
     engine = try lifting { () throws(TensorError) in try Engine() }
-    let weights = WeightLoader(files: files, engine: engine)
+    let wanted = if let placement { placement } else { try WeightPlacement.fromEnvironment() }
+    residency = wanted.residency(bytes: dtype.bytes * files.parameterCount)
+    let weights = WeightLoader(files: files, engine: engine, type: dtype, residency: residency)
     vision = try VisionEncoder(configuration, weights)
     projector = try Projector(configuration, weights)
     text = try TextDecoder(configuration.text, positions: configuration.text.positions, weights)
@@ -54,6 +63,7 @@ package final class VisionLanguageModel {
       configuration.architecture == .llavaNext
       ? try weights.tensor("image_newline", [configuration.text.width]) : nil
     try checkProcessor()
+    if residency == .resident { files.release() }
   }
 
   /// How much of a layer's scores or patterns may exist at once where a plugin or a reading looks at them. Rows beyond it come in further

@@ -23,6 +23,10 @@ package final class Engine {
   private var scratchpad = FloatStorage(zeros: 0)
   /// One for each thread that runs products of its own.
   private var threadScratchpads: [FloatStorage] = []
+  /// The packed weight that is streamed now, and what threads widen weights in.
+  private var streamedWeight = FloatStorage(zeros: 0)
+  private var stagings: [FloatStorage] = []
+  private var narrow = FloatStorage(zeros: 0)
 
   package init() throws(TensorError) {
     var engine: dnnl_engine_t?
@@ -60,11 +64,34 @@ package final class Engine {
     let count = (bytes + 3) / 4
     if threadScratchpads.count < engineThreads || (threadScratchpads.first?.count ?? 0) < count {
       let largest = max(count, threadScratchpads.first?.count ?? 0)
-      threadScratchpads = (0..<engineThreads).map { _ in FloatStorage(zeros: largest) }
+      let threads = max(engineThreads, threadScratchpads.count)
+      threadScratchpads = (0..<threads).map { _ in FloatStorage(zeros: largest) }
     }
   }
 
   func scratch(thread: Int) -> Floats { threadScratchpads[thread].base }
+
+  /// Memory for `count` inputs of a product, rounded to bf16.
+  func narrowed(count: Int) -> UnsafeMutablePointer<UInt16> {
+    if narrow.count * 2 < count { narrow = FloatStorage(zeros: (count + 1) / 2) }
+    return UnsafeMutableRawPointer(narrow.base).assumingMemoryBound(to: UInt16.self)
+  }
+
+  /// Memory for one packed weight; the next one takes its place.
+  func streamed(count: Int) -> Floats {
+    if streamedWeight.count < count { streamedWeight = FloatStorage(zeros: count) }
+    return streamedWeight.base
+  }
+
+  /// Memory for `count` entries for each thread of the team, or for the calling one.
+  func staging(count: Int, forEachThread: Bool) -> [FloatStorage] {
+    let threads = max(forEachThread ? engineThreads : 1, stagings.count)
+    if stagings.count < threads || stagings[0].count < count {
+      let largest = max(count, stagings.first?.count ?? 0)
+      stagings = (0..<threads).map { _ in FloatStorage(zeros: largest) }
+    }
+    return stagings
+  }
 
   /// The kernels in use, for provenance: "brg:avx512_core" and the shapes that chose it.
   package var kernels: [String: Int] {

@@ -13,6 +13,8 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var example: ExampleOptions
   @OptionGroup var plugins: PluginOptions
   @Option(help: "Forward passes; the median counts.") var repeats = 7
+  @Flag(help: "One pass for each line of standard input, 'clean' or 'hooked'; prints its milliseconds: to alternate with other programs.")
+  var paced = false
 
   func validate() throws {
     guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeats must lie in 1...1000000") }
@@ -24,6 +26,7 @@ struct BenchCommand: ParsableCommand {
     let model = try model.open()
     let input = try example.input(model)
     let (clean, hooked) = (try session(model, [], reuse: false), try session(model, specs, reuse: false))
+    if paced { return try runPaced(clean, hooked, input) }
     var times: (clean: [Double], hooked: [Double], visits: Int) = ([], [], 0)
     for _ in 0...repeats {  // the first round compiles kernels and does not count; the two kinds alternate
       times.clean.append(try time(clean, input).milliseconds)
@@ -50,6 +53,14 @@ struct BenchCommand: ParsableCommand {
         extra * 1e6 / Double(max(1, times.visits))))
   }
 
+  private func runPaced(_ clean: Session, _ hooked: Session, _ input: ModelInput) throws {
+    setvbuf(stdout, nil, _IOLBF, 0)
+    print("ready")
+    while let line = readLine() {
+      print(try time(line == "hooked" ? hooked : clean, input).milliseconds)
+    }
+  }
+
   private func time(_ session: Session, _ input: ModelInput) throws -> (milliseconds: Double, visits: Int) {
     let start = ContinuousClock.now
     let outcome = try session.run(
@@ -65,7 +76,7 @@ struct BenchCommand: ParsableCommand {
   private func peakGigaflops(_ engine: Engine) throws -> Double {
     let (m, n, k) = (1024, 4096, 4096)
     let weight = Tensor(Array(repeating: 0.5, count: n * k), shape: [n, k])
-    let linear = try Linear(weight: weight.base, outputs: n, inputs: k, bias: nil, on: engine)
+    let linear = try Linear(weight.stored, outputs: n, inputs: k, bias: nil, on: engine)
     let (x, y) = (Tensor(zeros: [m, k]), Tensor(zeros: [m, n]))
     return try (0..<6).map { _ in
       let start = ContinuousClock.now

@@ -5,7 +5,7 @@ import Models
 
 struct ModelCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "model", abstract: "What a checkpoint is.", subcommands: [InspectCommand.self])
+    commandName: "model", abstract: "What a checkpoint is.", subcommands: [InspectCommand.self, AgreeCommand.self])
 }
 
 struct InspectCommand: ParsableCommand {
@@ -27,7 +27,7 @@ struct InspectCommand: ParsableCommand {
     return [
       "schema": "ablate.model/1", "architecture": c.architecture.rawValue, "folder": model.folder,
       "repository": hub?.repository ?? NSNull(), "commit": hub?.commit ?? NSNull(), "digest": model.digest,
-      "parameters": model.parameterCount,
+      "parameters": model.parameterCount, "weights": model.residency.rawValue,
       "weight_types": model.elementTypes.map(\.rawValue).sorted(), "image_tokens": c.imageTokens,
       "vision": [
         "layers": vision.layers, "layers_used": c.visionLayersUsed, "width": vision.width, "heads": vision.heads,
@@ -58,7 +58,7 @@ struct InspectCommand: ParsableCommand {
       "  projector  \(c.projectorInputs) -> \(text.width) -> \(text.width), \(c.projectorActivation.rawValue); \(imageTokens(c))",
       "  text       \(text.family.rawValue): \(text.layers) layers, width \(text.width), \(text.heads) heads (\(text.kvHeads) key-value), "
         + "MLP \(text.mlpWidth), vocabulary \(text.vocabulary)\(text.tiedEmbeddings ? ", tied" : "")",
-      "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, keys and values \(keyValues) bytes a token",
+      "  memory     weights \(megabytes(model.parameterCount * 4)) in f32, \(model.residency.description); keys and values \(keyValues) bytes a token",
       "", "hook points (axes; all can be read and written)",
     ]
     if let hub = HubSnapshot(folder: model.folder) {

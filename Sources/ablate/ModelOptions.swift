@@ -7,13 +7,18 @@ import PluginHost
 import PluginRuntime
 import Tensors
 
+extension ComputeType: ExpressibleByArgument {}
+
 /// Options that name a model and one example.
 struct ModelOptions: ParsableArguments {
   @Option(help: "A Hugging Face checkpoint folder, org/name[@revision] in the local cache, or a bundled name.")
   var model: String
 
+  @Option(help: "What linear layers compute in: f32, or bf16 for speed at a cost in precision (ablate model agree).")
+  var dtype = ComputeType.f32
+
   func open() throws -> VisionLanguageModel {
-    try VisionLanguageModel(folder: ModelLocator().folder(of: model), name: model)
+    try VisionLanguageModel(folder: ModelLocator().folder(of: model), name: model, dtype: dtype)
   }
 }
 

@@ -1,4 +1,5 @@
 import Checkpoints
+import Diagnostics
 import Foundation
 import Tensors
 import Testing
@@ -143,5 +144,24 @@ import Testing
     #expect(missing?.diagnosis.exit == .missingInput)
     let directory = #expect(throws: CheckpointError.self) { _ = try SafetensorsFile(folder.path) }
     #expect(directory?.diagnosis.what == "not a regular file of at least 8 bytes")
+  }
+
+  @Test func `the digest of a big file is read through once, and again when the file changes`() throws {
+    let folder = try Folder()
+    let cache = DigestCache(folder: folder.path + "/cache", smallest: 1)
+    let first = try folder.open(file(Self.small, data: Self.data))
+    let digest = SHA256.hex(first.contents)
+    #expect(cache.digest(of: first) == digest)
+    let entries = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/cache")
+    #expect(entries.count == 1)
+    // What an entry says is believed: nothing is read through a second time.
+    let planted = String(repeating: "ab", count: 32)
+    try planted.write(toFile: folder.path + "/cache/" + entries[0], atomically: true, encoding: .utf8)
+    #expect(cache.digest(of: first) == planted)
+    try "torn".write(toFile: folder.path + "/cache/" + entries[0], atomically: true, encoding: .utf8)
+    #expect(cache.digest(of: first) == digest)
+    let second = try folder.open(file(Self.small, data: Self.data.reversed()))
+    #expect(second.identity != first.identity && cache.digest(of: second) == SHA256.hex(second.contents))
+    #expect(DigestCache(folder: nil, smallest: 1).digest(of: second) == SHA256.hex(second.contents))
   }
 }

@@ -65,7 +65,8 @@ import Testing
     let parity = try ParityCase("gqa", "clean")
     let model = try parity.model { $0.text.maxPositions = 2048 }
     let short = try parity.input(model)
-    let input = try model.input(ids: short.ids + (0..<1100).map { 3 + $0 * 7 % 90 }, pixels: short.pixels)
+    let words = short.ids.filter { $0 != model.configuration.imageTokenIndex }
+    let input = try model.input(ids: short.ids + (0..<1100).map { words[$0 * 7 % words.count] }, pixels: short.pixels)
     let last = input.ids.count - 1
     var program = Program()
     program.add(Op(.scale(2), rows: [900, last]), at: HookPoint(.text, 0, .z))

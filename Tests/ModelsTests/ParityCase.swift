@@ -27,11 +27,13 @@ struct ParityCase: CustomTestStringConvertible, Sendable {
 
   var testDescription: String { "\(name) \(variant)" }
 
-  func model(_ change: (inout ModelConfiguration) -> Void = { _ in }) throws -> VisionLanguageModel {
+  func model(
+    weights: WeightPlacement? = nil, _ change: (inout ModelConfiguration) -> Void = { _ in }
+  ) throws -> VisionLanguageModel {
     var configuration = try ModelConfiguration(folder: folder)
     configuration.eosTokenIds = []  // the goldens go on past the end of sequence
     change(&configuration)
-    return try VisionLanguageModel(folder: folder, name: "parity", configuration: configuration)
+    return try VisionLanguageModel(folder: folder, name: "parity", configuration: configuration, weights: weights)
   }
 
   func input(_ model: VisionLanguageModel, newTokens: Int = 0) throws -> ModelInput {

@@ -18,7 +18,7 @@ void ck_layer_norm(const float *x, const float *gain, const float *bias, float e
 void ck_softmax(float *x, int64_t valid, int64_t columns);
 
 /* Rotary embedding with halves split (Hugging Face's rotate_half). x, y [rows, heads, width]; cosine, sine
- * [positions, width / 2]; position[r] is the row of the tables. */
+ * [positions, width / 2]; position[r] is the row of the tables. y may be x. */
 void ck_rope(const float *x, const float *cosine, const float *sine, const int32_t *position, float *y, int64_t rows,
              int64_t heads, int64_t width);
 
@@ -40,6 +40,9 @@ void ck_scale(float *x, float factor, int64_t n);
 void ck_widen_f16(const uint16_t *x, float *y, int64_t n);
 void ck_widen_bf16(const uint16_t *x, float *y, int64_t n);
 
+/* Rounds to bf16, to nearest and ties to even; NaN stays NaN. */
+void ck_narrow_bf16(const float *x, uint16_t *y, int64_t n);
+
 /* What a write changed: how many entries differ in their bits, the largest |after - before|, how many became not finite. */
 typedef struct ck_difference {
   int64_t changed;
@@ -50,7 +53,7 @@ typedef struct ck_difference {
 void ck_compare(const float *before, const float *after, int64_t n, ck_difference *sum);
 
 /* The logit lens over one block of logits: adds to *above and *ties the entries greater than and equal to `target`, and
- * folds the block into the running maximum and sum of exponentials of a log-sum-exp. */
+ * folds the block into the running maximum and sum of exponentials of a log-sum-exp. n is below 2^31. */
 void ck_rank_block(const float *logits, int64_t n, float target, int64_t *above, int64_t *ties);
 void ck_log_sum_exp_block(const float *logits, int64_t n, float *maximum, double *sum);
 

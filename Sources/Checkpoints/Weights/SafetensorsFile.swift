@@ -16,6 +16,16 @@ package enum ElementType: String, Sendable {
     case .i64: 8
     }
   }
+
+  /// As a parameter's type; nil for integers.
+  package var format: StoredWeight.Format? {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    case .i64: nil
+    }
+  }
 }
 
 /// One safetensors file, memory-mapped, its header validated: length, offsets, overlap, shape x type.
@@ -35,10 +45,12 @@ package final class SafetensorsFile: @unchecked Sendable {
   private let mapping: UnsafeRawPointer
   private let size: Int
   private let dataStart: Int
+  /// What the file was when it was mapped; another file, or the same after a change, has another one.
+  package let identity: String
 
   package init(_ path: String) throws(CheckpointError) {
     self.path = path
-    (mapping, size) = try SafetensorsFile.map(path)
+    (mapping, size, identity) = try SafetensorsFile.map(path)
     do {
       let header = try SafetensorsFile.header(of: UnsafeRawBufferPointer(start: mapping, count: size), path: path)
       dataStart = header.dataStart
@@ -59,6 +71,9 @@ package final class SafetensorsFile: @unchecked Sendable {
 
   /// All bytes of the file, for a digest.
   package var contents: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: mapping, count: size) }
+
+  /// Drops the pages from this process; they are read again when they are touched.
+  package func release() { madvise(UnsafeMutableRawPointer(mutating: mapping), size, MADV_DONTNEED) }
 
   private func entry(_ name: String) throws(CheckpointError) -> Entry {
     guard let entry = entries[name] else {
@@ -92,7 +107,7 @@ package final class SafetensorsFile: @unchecked Sendable {
     return stride(from: 0, to: bytes.count, by: 8).map { Int(bytes.loadUnaligned(fromByteOffset: $0, as: Int64.self)) }
   }
 
-  private static func map(_ path: String) throws(CheckpointError) -> (UnsafeRawPointer, Int) {
+  private static func map(_ path: String) throws(CheckpointError) -> (UnsafeRawPointer, Int, String) {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw .missing(path: path, remedy: "check the path, or fetch the file again") }
     defer { close(file) }
@@ -106,7 +121,10 @@ package final class SafetensorsFile: @unchecked Sendable {
         path: path, problem: "the file cannot be memory-mapped: \(String(cString: strerror(errno)))",
         remedy: "copy it to a local disk")
     }
-    return (UnsafeRawPointer(mapping), size)
+    let (written, changed) = (info.st_mtim, info.st_ctim)
+    let identity =
+      "\(info.st_dev) \(info.st_ino) \(size) \(written.tv_sec).\(written.tv_nsec) \(changed.tv_sec).\(changed.tv_nsec)"
+    return (UnsafeRawPointer(mapping), size, identity)
   }
 }
 

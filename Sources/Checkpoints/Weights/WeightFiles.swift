@@ -1,4 +1,3 @@
-import CKernels
 import Diagnostics
 import Foundation
 import Tensors
@@ -36,10 +35,10 @@ package final class WeightFiles: Sendable {
   package var elementTypes: Set<ElementType> { Set(places.values.map(\.entry.type)) }
 
   /// SHA-256 over the digests of all weight files, in name order.
-  package var digest: String { SHA256.hex(files.map { SHA256.hex($0.contents) }.joined(separator: "\n")) }
+  package var digest: String { SHA256.hex(files.map(DigestCache.standard.digest).joined(separator: "\n")) }
 
-  /// A tensor widened to f32, which is exact. Throws where it is missing or of another shape.
-  package func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> Tensor {
+  /// A tensor in the checkpoint's pages. Throws where it is missing or of another shape.
+  package func stored(_ name: String, shape: [Int]) throws(CheckpointError) -> StoredWeight {
     guard let place = places[name] else {
       throw .malformed(
         path: folder, at: name, problem: "the tensor is missing from the checkpoint",
@@ -51,29 +50,26 @@ package final class WeightFiles: Sendable {
         path: file.path, at: name, problem: "shape \(place.entry.shape), but the configuration needs \(shape)",
         remedy: "the configuration and the weights do not belong together: check config.json")
     }
+    guard let format = place.entry.type.format else {
+      throw .unsupported(
+        path: "\(file.path): \(name)", key: "dtype", problem: "I64 as a parameter", remedy: "store it as F32")
+    }
+    let bytes = file.bytes(place.entry)
+    return StoredWeight(
+      bytes.baseAddress ?? UnsafeRawPointer(file.contents.baseAddress!), format: format,
+      count: shape.reduce(1, *), owner: file)
+  }
+
+  /// A tensor widened to f32, which is exact.
+  package func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> Tensor {
+    let stored = try stored(name, shape: shape)
     let tensor = Tensor(zeros: shape)
-    guard let source = file.bytes(place.entry).baseAddress, tensor.count > 0 else { return tensor }
-    try widen(source, place.entry.type, into: tensor, at: "\(file.path): \(name)")
+    parallelFor(tensor.count, grain: 65536) { stored.widen($0, into: tensor.base + $0.lowerBound) }
     return tensor
   }
 
-  private func widen(
-    _ source: UnsafeRawPointer, _ type: ElementType, into tensor: Tensor, at place: String
-  ) throws(CheckpointError) {
-    let half = source.assumingMemoryBound(to: UInt16.self)
-    switch type {
-    case .f32: memcpy(tensor.base, source, tensor.count * 4)
-    case .f16:
-      parallelFor(tensor.count, grain: 65536) {
-        ck_widen_f16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count))
-      }
-    case .bf16:
-      parallelFor(tensor.count, grain: 65536) {
-        ck_widen_bf16(half + $0.lowerBound, tensor.base + $0.lowerBound, Int64($0.count))
-      }
-    case .i64: throw .unsupported(path: place, key: "dtype", problem: "I64 as a parameter", remedy: "store it as F32")
-    }
-  }
+  /// Tells the system that the files' pages are not needed for now. They are read again where they are.
+  package func release() { files.forEach { $0.release() } }
 
   private static func fileNames(in folder: String) throws(CheckpointError) -> [String] {
     let index = folder + "/model.safetensors.index.json"

@@ -118,9 +118,11 @@ struct HookedSite {
             reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
             clean: lane.clean(selection.allRows, at: point), tensor: Tensor(zeros: selection.wholeShape)))
       }
-      guard let capture = lane.results.captures.last(where: { $0.reading == reading && $0.point == point }) else {
-        break
-      }
+      guard
+        let capture = lane.results.captures.last(where: {
+          $0.plugin == op.plugin && $0.reading == reading && $0.point == point
+        })
+      else { break }
       selection.gather(intoWhole: capture.tensor.base, beyond: point.site == .attnScores ? -.infinity : 0)
       noteReading(op, selection, &lane)
     case .mass(let reading, let keys):
@@ -130,7 +132,9 @@ struct HookedSite {
             reading: reading, plugin: op.plugin, point: point, rows: selection.allRows,
             tensor: Tensor(zeros: Array(selection.wholeShape.prefix(2)))))
       }
-      guard let mass = lane.results.masses.last(where: { $0.reading == reading && $0.point == point }) else { break }
+      guard
+        let mass = lane.results.masses.last(where: { $0.plugin == op.plugin && $0.reading == reading && $0.point == point })
+      else { break }
       sum(selection, keys: keys, into: mass.tensor.base)
       noteReading(op, selection, &lane)
     case .scale, .set, .add, .patch: edit(op, selection, &lane)
@@ -148,14 +152,15 @@ struct HookedSite {
     var difference = ck_difference()
     let copy = FloatStorage(zeros: selection.width)
     for (n, piece) in selection.pieces.enumerated() {
-      copy.base.update(from: piece, count: selection.width)
+      let count = selection.visible(n)
+      copy.base.update(from: piece, count: count)
       if case .patch(_, let values?) = op.action {
         values.copyPatch(op, selection, piece: n, axes: point.site.axes, to: copy.base)
       } else {
-        selection.write(op.action, to: copy.base, chunk: n)
+        selection.write(op.action, to: copy.base, count: count, chunk: n)
       }
-      ck_compare(piece, copy.base, Int64(selection.width), &difference)
-      piece.update(from: copy.base, count: selection.width)
+      ck_compare(piece, copy.base, Int64(count), &difference)
+      piece.update(from: copy.base, count: count)
     }
     lane.results.record(op.plugin, point) {
       $0.visits += selection.isLast ? 1 : 0
@@ -197,8 +202,10 @@ struct Selection {
   let pieces: [Floats]
   let width: Int
   let shape: [Int]
+  private let keysEndAtRow: Bool
 
   init(_ op: Op, _ lane: Lane, site: HookedSite) {
+    keysEndAtRow = site.point.site.axes == .headsRowsKeys && site.shape.causal
     let span = lane[site.point.site.stage]
     if case .borrower = lane.role, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
       rows = op.rows.filter { $0 < lane.store.rows }
@@ -308,17 +315,20 @@ struct Selection {
     return places
   }
 
-  /// Applies scale, set or add to the copy of piece number `chunk`.
-  func write(_ action: Op.Action, to piece: Floats, chunk: Int) {
+  /// Entries of piece number `n` that an edit may change: of a causal tower's scores and patterns those up to the row itself.
+  func visible(_ n: Int) -> Int { keysEndAtRow ? min(width, rows[n % rows.count] + 1) : width }
+
+  /// Applies scale, set or add to the first `count` entries of a copy of piece number `chunk`.
+  func write(_ action: Op.Action, to piece: Floats, count: Int, chunk: Int) {
     func entry(_ vector: [Float], _ i: Int) -> Float {
       if vector.count == 1 { return vector[0] }
       if vector.count == width { return vector[i] }
       return vector[(chunk * width + i) % vector.count]  // one row of all selected heads
     }
     switch action {
-    case .scale(let factor): ck_scale(piece, factor, Int64(width))
-    case .set(let vector): for i in 0..<width { piece[i] = entry(vector, i) }
-    case .add(let vector): for i in 0..<width { piece[i] += entry(vector, i) }
+    case .scale(let factor): ck_scale(piece, factor, Int64(count))
+    case .set(let vector): for i in 0..<count { piece[i] = entry(vector, i) }
+    case .add(let vector): for i in 0..<count { piece[i] += entry(vector, i) }
     case .patch, .call, .capture, .mass: break
     }
   }

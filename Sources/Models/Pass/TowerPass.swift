@@ -161,15 +161,14 @@ struct TowerPass {
     for (heads, x, stage) in [(shape.heads, work.q, Stage.attending), (shape.kvHeads, work.k, Stage.keyed)] {
       let positions = lanes.flatMap { $0[stage].rows.map { Int32($0) } }
       let width = heads * shape.headWidth
-      parallelFor(positions.count, grain: 8) { [shape, work] range in
+      parallelFor(positions.count, grain: 8) { [shape] range in
         let offset = range.lowerBound * width
         positions.withUnsafeBufferPointer { positions in
           ck_rope(
             x.base + offset, rope.cosine.base, rope.sine.base, positions.baseAddress! + range.lowerBound,
-            work.rotated.base + offset, Int64(range.count), Int64(heads), Int64(shape.headWidth))
+            x.base + offset, Int64(range.count), Int64(heads), Int64(shape.headWidth))
         }
       }
-      x.base.update(from: work.rotated.base, count: positions.count * width)
     }
     hook(.rotQ, layer, work.q.base)
     hook(.rotK, layer, work.k.base)
@@ -206,7 +205,6 @@ final class Workspace {
   let q: FloatStorage
   let k: FloatStorage
   let v: FloatStorage
-  let rotated: FloatStorage
   let z: FloatStorage
   let out: FloatStorage
   let hidden: FloatStorage
@@ -227,7 +225,6 @@ final class Workspace {
     q = FloatStorage(zeros: rows * queries)
     k = FloatStorage(zeros: rows * keys)
     v = FloatStorage(zeros: rows * keys)
-    rotated = FloatStorage(zeros: rows * queries)
     z = FloatStorage(zeros: rows * queries)
     out = FloatStorage(zeros: rows * shape.width)
     hidden = FloatStorage(zeros: rows * shape.mlpWidth)
