@@ -43,11 +43,13 @@ package enum RowExport: String, CaseIterable, Sendable {
 
 extension StoredRow {
   fileprivate var csv: String {
+    // Text is always in quotes: readers that guess the dialect from the first rows then guess right.
+    func text(_ text: String?) -> String { text.map { "\"\($0.replacing("\"", with: "\"\""))\"" } ?? "" }
     let fields = [
-      model, example, className ?? "", condition, probe, point, token.map(String.init) ?? "", label ?? "", metric,
-      CSV.number(value),
+      text(model), text(example), text(className), text(condition), text(probe), text(point),
+      token.map(String.init) ?? "", text(label), text(metric), CSV.number(value),
     ]
-    return fields.map(CSV.quoted).joined(separator: ",") + "\n"
+    return fields.joined(separator: ",") + "\n"
   }
 
   fileprivate var json: JSON {
