@@ -41,8 +41,9 @@ extension ComparisonSummary {
     guard isClear, found.verdict != .notDistinguishable else {
       return "not distinguishable; \(fixed(found.detectable, 3)) could have been found four times in five"
     }
-    let (higher, lower) = found.verdict == .aHigher ? ("A", "B") : ("B", "A")
-    guard let smaller = comparison.measure.metric.smallerIsBetter else { return "\(higher) is higher than \(lower)" }
+    guard let smaller = comparison.measure.metric.smallerIsBetter else {
+      return "\(found.verdict == .aHigher ? comparison.a : comparison.b) is higher"
+    }
     let isABetter = (found.verdict == .aHigher) != smaller
     return "\(isABetter ? comparison.a : comparison.b) is better"
   }

@@ -21,7 +21,7 @@ struct CSV: Sendable {
 
   var text: String { ([header] + rows).map { $0.map(CSV.quoted).joined(separator: ",") + "\n" }.joined() }
 
-  private static func quoted(_ field: String) -> String {
+  static func quoted(_ field: String) -> String {
     let isPlain = !field.contains { ",\"\n\r".contains($0) || $0.isNewline }
     return isPlain ? field : "\"" + field.replacing("\"", with: "\"\"") + "\""
   }

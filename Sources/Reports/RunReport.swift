@@ -32,6 +32,7 @@ package struct RunReport {
     for figure in summary.figures {
       try folder.write(figure.svg, to: "figures/\(figure.name).svg")
       try folder.write(figure.csv, to: "figures/\(figure.name).csv")
+      PDF.write(besides: folder.file("figures/\(figure.name).svg"))
     }
     try folder.write(markdown, to: "report.md")
     try folder.write(html, to: "report.html")

@@ -1,27 +1,43 @@
 import ArgumentParser
 import Experiments
 import Foundation
+import Reports
 
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export",
-    abstract: "Bring a run's rows into a PostgreSQL database that several people share.",
+    abstract: "Write a run's rows to a file, or bring them into a PostgreSQL database that several people share.",
     discussion: """
-      The tables ablate_measurements and ablate_trials are made if they are not there. Rows that are there with equal values \
-      are left alone; other values for one trial are refused, and nothing is stored.
+      A file is csv, jsonl or npy (a structured array of numpy). Parquet is not written: no well-kept library for it exists in \
+      Swift; DuckDB, pandas and polars read the csv, or run.sqlite as it is.
+
+      In a database the tables ablate_measurements and ablate_trials are made if they are not there. Rows that are there with \
+      equal values are left alone; other values for one trial are refused, and nothing is stored.
       """)
 
   @Argument(help: ArgumentHelp("A run folder.", valueName: "run"))
   var folder: String
 
+  @Option(help: "The file to write; its ending says the format: .csv, .jsonl or .npy.")
+  var out: String?
+
+  @Option(help: "csv, jsonl or npy, where the file's ending does not say.")
+  var format: String?
+
   @Option(
     help: ArgumentHelp("The database. A password belongs into ~/.pgpass.", valueName: "postgres://user@host/name"))
-  var to: String
+  var to: String?
+
+  private var chosen: RowExport? {
+    RowExport(rawValue: format ?? ((out ?? "") as NSString).pathExtension.lowercased())
+  }
 
   func validate() throws {
-    guard to.hasPrefix("postgres://") || to.hasPrefix("postgresql://") else {
+    guard (to == nil) != (out == nil) else { throw ValidationError("either --out FILE or --to DATABASE") }
+    if let to, !to.hasPrefix("postgres://"), !to.hasPrefix("postgresql://") {
       throw ValidationError("--to is an address like postgres://user@host/database")
     }
+    if out != nil, chosen == nil { throw ValidationError("the format is csv, jsonl or npy") }
   }
 
   func run() throws {
@@ -29,7 +45,12 @@ struct ExportCommand: ParsableCommand {
     guard FileManager.default.fileExists(atPath: run.store) else {
       throw ExperimentError.noRun(folder: folder, what: "there is no run in this folder (no run.sqlite)")
     }
-    let outcome = try PostgresExport(run, RunStore(path: run.store, readOnly: true)).send(to: to)
-    print("\(outcome.measurements) rows: \(outcome.added) added, the others were there")
+    let store = try RunStore(path: run.store, readOnly: true)
+    if let out, let chosen {
+      print("\(out): \(try chosen.write(store, to: out)) rows")
+    } else if let to {
+      let outcome = try PostgresExport(run, store).send(to: to)
+      print("\(outcome.measurements) rows: \(outcome.added) added, the others were there")
+    }
   }
 }

@@ -2,7 +2,6 @@ import Foundation
 import TestSupport
 import Testing
 
-@testable import Reports
 import Experiments
 
 @Suite struct AnalysisTests {

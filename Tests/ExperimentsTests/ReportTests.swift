@@ -1,4 +1,5 @@
 import Datasets
+import Diagnostics
 import Experiments
 import Foundation
 import FoundationXML
@@ -121,7 +122,81 @@ import Testing
     let folder = try run(text)
     let report = try RunReport(path: folder.file("run"))
     #expect(!report.markdown.contains("<script>") && report.markdown.contains("&lt;script&gt;\\|\\*a\\*"))
+    #expect(try !report.html.contains("<script>|") && report.html.contains("&lt;script&gt;|*a*"))
     #expect(report.summary.figures.allSatisfy { !$0.svg.contains("<script>") })
+  }
+
+  @Test func `the page is one file that asks the network for nothing, and is the same again`() throws {
+    let folder = try run()
+    let html = try RunReport(path: folder.file("run")).html
+    #expect(try RunReport(path: folder.file("run")).html == html)
+    for word in ["http://", "https://", "@import", "url(", "src=\"/", "<link"] {
+      #expect(!html.replacing("http://www.w3.org/2000/svg", with: "").contains(word), "\(word)")
+    }
+    #expect(html.contains("default-src 'none'") && html.contains("<title>tiny</title>"))
+  }
+
+  @Test func `two runs side by side: what differs, and every number that both have`() throws {
+    let folder = try run()
+    _ = try folder.run(try folder.plan(manifestText(limit: 4).replacing("seed: 3", with: "seed: 4")), to: "other")
+    let difference = try RunDifference(folder.file("run"), folder.file("other"))
+    #expect(difference.manifest == ["'seed' was 3 and is 4", "'dataset.limit' was 6 and is 4"])
+    #expect(difference.provenance.count == 1 && difference.provenance[0].hasPrefix("'dataset_digest' was"))
+    let number = try #require(difference.numbers.first)
+    #expect(number.model == "strong" && number.what == "C, blind at text.1.resid_post" && number.a != number.b)
+    #expect(try RunDifference(folder.file("run"), folder.file("run")).numbers.allSatisfy { $0.a == $0.b })
+  }
+
+  @Test func `a comparison of two conditions is that of its table, and unmatched items are told`() throws {
+    let folder = try run { example, _ in
+      if example.id == "2.png" { throw FakeEvaluator.FakeFailure(condition: "both_cut") }
+    }
+    let found = try ComparisonSummary.all(in: folder.file("run")) { manifest in
+      try Comparison(name: "x", "both_cut", "clean", in: manifest, metric: "log2_rank", point: "text.1.resid_post")
+    }
+    #expect(found.map(\.model) == ["strong", "weak"])
+    let point = try #require(found.first?.points.first)
+    #expect(point.items.count == 10 && point.unmatched.b == 2 && point.unmatched.a == 0)
+    #expect(point.caveats.contains("2 items have a number in B only and are left out"))
+    let result = try point.result.get()
+    #expect(abs(result.difference.mean - point.items.map(\.difference).reduce(0, +) / 10) < 1e-12)
+    #expect(found[0].sentences[0].contains("not distinguishable"), "five images: \(found[0].sentences)")
+    let whole = try run()
+    let sixth = try ComparisonSummary.all(in: whole.file("run")) { manifest in
+      try Comparison(name: "x", "both_cut", "clean", in: manifest, metric: "log2_rank", point: "text.1.resid_post")
+    }
+    #expect(sixth[0].sentences[0].hasSuffix("clean is better."), "\(sixth[0].sentences)")
+  }
+
+  @Test func `a comparison without a common item is refused`() throws {
+    let folder = try run()
+    #expect {
+      try ComparisonSummary.all(in: folder.file("run")) { manifest in
+        try Comparison(name: "x", "clean", "text_cut", in: manifest, metric: "logit")
+      }
+    } throws: { ($0 as? ExperimentError)?.diagnosis.exit == .usage }
+  }
+
+  @Test func `planned comparisons and sweeps are in summary, page and JSON`() throws {
+    let folder = try run(
+      manifestText(
+        extra: """
+          sweeps:
+              cuts: { probe: lens, baseline: clean, conditions: ["*_cut"] }
+          compare:
+            cut: { a: both_cut, b: vision_cut, metric: hit@8, point: text.1.resid_post }
+            models: { a: strong, b: weak, metric: accuracy }
+          """))
+    let report = try RunReport(path: folder.file("run"))
+    #expect(report.summary.comparisons.map(\.model) == ["strong", "weak", ""])
+    #expect(report.summary.comparisons.allSatisfy { $0.adjustedP != nil })
+    #expect(report.summary.figures.map(\.name).suffix(3) == ["strong-cuts", "weak-cuts", "comparisons"])
+    let sweep = try #require(report.summary.models[0].sweeps.first)
+    #expect(sweep.conditions == ["vision_cut", "text_cut", "both_cut"] && sweep.parts == 12 && sweep.images == 6)
+    let html = try report.html
+    #expect(html.contains("id=\"sweeps\"") && html.contains("id=\"comparisons\""))
+    #expect(report.summary.json["schema"] == .string("ablate.report/1"))
+    #expect(try JSON(parsing: report.summary.json.compact) == report.summary.json)
   }
 
   @Test func `a folder without a run is a missing input`() {

@@ -70,6 +70,12 @@ func shippedManifests() throws -> [String] {
     func with(_ old: String, _ new: String) -> String { minimal.replacingOccurrences(of: old, with: new) }
     func step(_ step: String) -> String { with("clean: []", "clean: [\(step)]") }
     func second(_ step: String) -> String { with("clean: []", "clean: [], p: [\(step)]") }
+    let contrast = "probe: p, point: x, two_by_two: { d: { clean: a, vision_cut: b, text_cut: c, both_cut: d } }"
+    func lens(_ analysis: String) -> String {
+      with("{ clean: [] }", "{ a: [], b: [], c: [], d: [] }").replacing("[m]", with: "[m, n]")
+        + "probes: { p: { plugin: x } }\nanalysis: { \(analysis) }"
+    }
+    let two = minimal.replacing("[m]", with: "[m, n]")
     let good = [
       second(
         "{ edit: { op: patch, tower: text, site: z, heads: [1], from: { condition: clean, item: random, layer: -1 } } }"
@@ -80,6 +86,10 @@ func shippedManifests() throws -> [String] {
       minimal + "probes: { p: { plugin: x, control: wrong_part } }",
       minimal, manifestText(), with("[accuracy]", "[kl, answer_logprob]"), minimal + "mask_rule: centre",
       minimal + "mask_rule: { coverage: 1 }", minimal + "generate: { max_new_tokens: 3 }", minimal + "analysis: {}",
+      lens("compensation: { \(contrast) }"), lens("compensation: { \(contrast), margin: 0.5, controls: [p] }"),
+      lens("compensation: { \(contrast), metric: hit@10, aggregation: median }"),
+      lens("sweeps: { s: { probe: p, baseline: a, conditions: [\"*\"] } }"),
+      two + "compare: { c: { a: m, b: n, metric: kl, by: model } }",
       with("readings: [accuracy]", "probes: { p: { plugin: x, with: { a: [1, b], c: 0.5 } } }"),
       step("{ plugin: x, with: {} }"), step("{ edit: { op: drop, tower: text } }"),
       step("{ edit: { op: bias, tower: vision, layers: 3, heads: [0, 1], value: -2 } }"),
@@ -109,7 +119,13 @@ func shippedManifests() throws -> [String] {
       minimal + "generate: 3", minimal + "probes: { kl: { plugin: x } }", minimal + "probes: { p: { with: {} } }",
       minimal + "probes: { p: { plugin: x, with: { a: { b: 1 } } } }",
       minimal + "probes: { p: { plugin: x, with: { a: [[1]] } } }", minimal + "analysis: { other: {} }",
-      minimal + "analysis: { compensation: { probe: p } }", step("x"), step("{}"), step("{ plugin: '' }"),
+      minimal + "analysis: { compensation: { probe: p } }",
+      lens("compensation: { \(contrast), margin: 0 }"), lens("compensation: { \(contrast), metric: kl }"),
+      lens("compensation: { \(contrast), aggregation: worst }"), lens("compensation: { \(contrast), controls: p }"),
+      lens("sweeps: { s: { probe: p, baseline: a, conditions: [] } }"),
+      lens("sweeps: { s: { probe: p, baseline: a } }"),
+      two + "compare: { c: { a: m, b: n } }", two + "compare: { c: { a: m, b: n, metric: kl, by: seed } }",
+      step("x"), step("{}"), step("{ plugin: '' }"),
       step("{ edit: { op: drop, tower: text }, plugin: x }"), step("{ edit: { op: cut, tower: text } }"),
       step("{ edit: { op: drop, tower: projector } }"), step("{ edit: { op: drop } }"),
       step("{ edit: { op: bias, tower: text } }"), step("{ edit: { op: drop, tower: text, site: z } }"),

@@ -1,0 +1,45 @@
+import GRDB
+
+/// One number of a run with the names of its trial: what is exported.
+package struct StoredRow: Sendable, Equatable {
+  package var model: String
+  package var example: String
+  package var className: String?
+  package var condition: String
+  package var probe: String
+  package var point: String
+  package var token: Int?
+  package var label: String?
+  package var metric: String
+  /// nil: not a number.
+  package var value: Double?
+
+  package static let columns = [
+    "model", "example", "class", "condition", "probe", "point", "token", "label", "metric", "value",
+  ]
+
+  /// The columns that are text, in the order of `columns`; empty where there is none.
+  package var texts: [String] {
+    [model, example, className ?? "", condition, probe, point, label ?? "", metric]
+  }
+}
+
+extension RunStore {
+  /// Every number of the run, in the order in which they were stored, without holding them all.
+  package func forEachRow(_ body: (StoredRow) throws -> Void) throws {
+    try read { connection in
+      let rows = try Row.fetchCursor(
+        connection,
+        sql: """
+          SELECT t.model, t.example, t.class, t.condition, m.probe, m.point, m.token, m.label, m.metric, m.value
+          FROM measurements m JOIN trials t ON t.id = m.trial ORDER BY m.rowid
+          """)
+      while let row = try rows.next() {
+        try body(
+          StoredRow(
+            model: row[0], example: row[1], className: row[2], condition: row[3], probe: row[4], point: row[5],
+            token: row[6], label: row[7], metric: row[8], value: row[9]))
+      }
+    }
+  }
+}
