@@ -87,7 +87,7 @@ final class Product {
     defer { memories.forEach { dnnl_memory_destroy($0) } }
     func add(_ slot: Int32, _ desc: dnnl_memory_desc_t, _ data: UnsafeRawPointer) throws(TensorError) {
       var memory: dnnl_memory_t?
-      try check(withUnsafePointer(to: desc) { dnnl_memory_create(&memory, $0, engine.engine, UnsafeMutablePointer(mutating: data)) }, "bind memory")
+      try check(withUnsafePointer(to: desc) { dnnl_memory_create(&memory, $0, engine.engine, UnsafeMutableRawPointer(mutating: data)) }, "bind memory")
       memories.append(memory)
       arguments.append(dnnl_exec_arg_t(arg: slot, memory: memory))
     }

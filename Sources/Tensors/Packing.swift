@@ -45,15 +45,15 @@ final class Packing {
 /// A compiled copy of [outputs, inputs] f32 into a blocked layout, rounded where that is bf16.
 private final class Reorder {
   private let primitive: dnnl_primitive_t
-  private var source = dnnl_memory_desc_t()
-  private var target: dnnl_memory_desc_t
-  private var scratchpad = dnnl_memory_desc_t()
+  private let source: dnnl_memory_desc_t
+  private let target: dnnl_memory_desc_t
+  private let scratchpad: dnnl_memory_desc_t
 
-  init(to target: dnnl_memory_desc_t, sequential: Bool, on engine: Engine) throws(TensorError) {
-    self.target = target
-    let inputs = target.dims.0
+  init(to layout: dnnl_memory_desc_t, sequential: Bool, on engine: Engine) throws(TensorError) {
+    var (plain, packed) = (dnnl_memory_desc_t(), layout)
+    let (inputs, outputs) = (layout.dims.0, layout.dims.1)
     try check(
-      dnnl_memory_desc_init_by_strides(&source, 2, [inputs, target.dims.1], dnnl_f32, [1, inputs]), "describe a weight")
+      dnnl_memory_desc_init_by_strides(&plain, 2, [inputs, outputs], dnnl_f32, [1, inputs]), "describe a weight")
     var attributes: dnnl_primitive_attr_t?
     var descriptor: dnnl_primitive_desc_t?
     var primitive: dnnl_primitive_t?
@@ -61,18 +61,18 @@ private final class Reorder {
       dnnl_primitive_desc_destroy(descriptor)
       dnnl_primitive_attr_destroy(attributes)
     }
-    let on = engine.engine
     try check(dnnl_primitive_attr_create(&attributes), "plan the packing")
     try check(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), "plan the packing")
-    let status = compiling(forOneThread: sequential) {
-      dnnl_reorder_primitive_desc_create(&descriptor, &source, on, &self.target, on, attributes)
+    let status = compiling(forOneThread: sequential) { [on = engine.engine] in
+      let status = dnnl_reorder_primitive_desc_create(&descriptor, &plain, on, &packed, on, attributes)
+      return status == dnnl_success ? dnnl_primitive_create(&primitive, descriptor) : status
     }
-    try check(status, "plan the packing")
-    try check(compiling(forOneThread: sequential) { dnnl_primitive_create(&primitive, descriptor) }, "compile the packing")
+    try check(status, "compile the packing")
     guard let primitive else { throw .kernel(operation: "compile the packing", status: -1) }
-    self.primitive = primitive
+    var scratchpad = dnnl_memory_desc_t()
     if let wanted = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0) { scratchpad = wanted.pointee }
     engine.reserveThreadScratch(bytes: Int(dnnl_memory_desc_get_size(&scratchpad)))
+    (self.primitive, source, target, self.scratchpad) = (primitive, plain, packed, scratchpad)
   }
 
   deinit { dnnl_primitive_destroy(primitive) }

@@ -10,7 +10,7 @@ import Testing
     let (model, input) = try LaneTests.load(name)
     let last = model.hooks.textLayers - 1
     let program = Program(
-      capturing: [HookPoint(.text, last, .residPost)], input, classRows: model.hasClassRow)
+      capturing: [HookPoint(.text, last, .residPost)], input)
     let output = try model.run(input, [LaneRequest(program, outputRows: Array(input.ids.indices))])[0]
     let hidden = try #require(output.results.captures.first).tensor
     let vocabulary = output.logits.shape[1]
@@ -23,8 +23,8 @@ import Testing
         for (target, answer) in zip(inside, answers) {
           #expect(Float(answer.logit).bitPattern == logits[target].bitPattern)
           #expect(answer.rank == 1 + Double(logits[range].count { $0 > logits[target] }))
-          let sum = logits[range].reduce(0.0) { $0 + exp(Double($1)) }
-          #expect(abs(answer.logProbability - (Double(logits[target]) - log(sum))) < 1e-5)
+          let sum = logits[range].reduce(0.0) { $0 + Foundation.exp(Double($1)) }
+          #expect(abs(answer.logProbability - (Double(logits[target]) - Foundation.log(sum))) < 1e-5)
         }
       }
     }

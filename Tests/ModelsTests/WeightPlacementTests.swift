@@ -9,12 +9,12 @@ import Testing
   @Test(arguments: ["f16", "bf16", "gqa", "tied"])
   func `weights streamed from the checkpoint give the bits of resident ones`(name: String) throws {
     let parity = try ParityCase(name, "clean")
-    let outputs = try [WeightPlacement.resident, .streamed].map { placement -> LaneOutput in
+    let outputs = try [WeightPlacement.resident, .streamed].map { (placement: WeightPlacement) -> LaneOutput in
       let model = try parity.model(weights: placement)
       #expect(model.residency.rawValue == placement.rawValue)
       let input = try parity.input(model, newTokens: 4)
       let points = try ["text.*.resid_post", "vision.*.resid_post", "projector.out"].flatMap { try model.hooks.match($0) }
-      let program = Program(capturing: points, input, classRows: model.hasClassRow)
+      let program = Program(capturing: points, input)
       return try model.run(input, [LaneRequest(program, outputRows: Array(input.ids.indices))])[0]
     }
     #expect(LaneTests.differences(outputs[0], outputs[1]) == [])
