@@ -54,10 +54,10 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func runPaced(_ clean: Session, _ hooked: Session, _ input: ModelInput) throws {
-    setvbuf(stdout, nil, _IOLBF, 0)
-    print("ready")
+    func tell(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }  // at once: somebody waits for it
+    tell("ready")
     while let line = readLine() {
-      print(try time(line == "hooked" ? hooked : clean, input).milliseconds)
+      tell("\(try time(line == "hooked" ? hooked : clean, input).milliseconds)")
     }
   }
 

@@ -27,7 +27,7 @@ enum Shell {
   /// What it writes goes through a file: daemons that it starts keep a pipe open.
   static func run(_ command: [String], environment: [String: String] = [:]) throws -> Answer {
     let file = NSTemporaryDirectory() + "ablate-shell-\(UUID().uuidString)"
-    FileManager.default.createFile(atPath: file, contents: nil)
+    _ = FileManager.default.createFile(atPath: file, contents: nil)
     defer { try? FileManager.default.removeItem(atPath: file) }
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
