@@ -48,7 +48,7 @@ struct AgreeCommand: ParsableCommand {
     let model = try VisionLanguageModel(folder: ModelLocator().folder(of: model), name: model, dtype: type)
     let input = try example.input(model, newTokens: newTokens)
     let points = try ["vision.*.resid_post", "projector.out", "text.*.resid_post"].flatMap { try model.hooks.match($0) }
-    let program = Program(capturing: points, input, classRows: model.hasClassRow)
+    let program = Program(capturing: points, input)
     let output = try model.run(input, [LaneRequest(program, outputRows: [input.ids.count - 1])])[0]
     return Reading(
       activations: output.results.captures.map { ("\($0.point)", $0.tensor) }, logits: output.logits.values,
