@@ -10,7 +10,7 @@ import Testing
     let (model, input) = try LaneTests.load(name)
     let last = model.hooks.textLayers - 1
     let program = Program(
-      capturing: [HookPoint(.text, last, .residPost)], input, classRows: model.hasClassRow)
+      capturing: [HookPoint(.text, last, .residPost)], input)
     let output = try model.run(input, [LaneRequest(program, outputRows: Array(input.ids.indices))])[0]
     let hidden = try #require(output.results.captures.first).tensor
     let vocabulary = output.logits.shape[1]

@@ -14,7 +14,7 @@ import Testing
       #expect(model.residency.rawValue == placement.rawValue)
       let input = try parity.input(model, newTokens: 4)
       let points = try ["text.*.resid_post", "vision.*.resid_post", "projector.out"].flatMap { try model.hooks.match($0) }
-      let program = Program(capturing: points, input, classRows: model.hasClassRow)
+      let program = Program(capturing: points, input)
       return try model.run(input, [LaneRequest(program, outputRows: Array(input.ids.indices))])[0]
     }
     #expect(LaneTests.differences(outputs[0], outputs[1]) == [])
