@@ -2,6 +2,12 @@ import Checkpoints
 import Foundation
 import Testing
 
+/// `vision_config` of LLaVA-1.5, as on the hub.
+private let vitL336 = """
+  {"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096, "model_type": "clip_vision_model",
+   "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768, "vocab_size": 32000}
+  """
+
 /// The config.json of published checkpoints: defaults are left out of them, as on the hub. Parameters were counted by transformers 5.23.0
 /// on torch's meta device.
 @Suite struct `Configurations of published checkpoints` {
@@ -13,12 +19,7 @@ import Testing
     return try ModelConfiguration(folder: folder)
   }
 
-  private static let vision = """
-    {"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096, "model_type": "clip_vision_model",
-     "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768, "vocab_size": 32000}
-    """
-
-  private func llava(_ text: String, vision: String = Self.vision, _ top: String = "") -> String {
+  private func llava(_ text: String, vision: String = vitL336, _ top: String = "") -> String {
     """
     {"architectures": ["LlavaForConditionalGeneration"], "ignore_index": -100, "image_token_index": 32000,
      "model_type": "llava", "pad_token_id": 32001, "projector_hidden_act": "gelu", "tie_word_embeddings": false,
@@ -73,7 +74,7 @@ import Testing
       {"architectures": ["LlavaNextForConditionalGeneration"], "ignore_index": -100,
        "image_grid_pinpoints": [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]], "image_token_index": 32000,
        "model_type": "llava_next", "projector_hidden_act": "gelu", "text_config": \(text), "tie_word_embeddings": false,
-       "use_image_newline_parameter": true, "vision_config": \(Self.vision), "vision_feature_layer": -2,
+       "use_image_newline_parameter": true, "vision_config": \(vitL336), "vision_feature_layer": -2,
        "vision_feature_select_strategy": "default", "vocab_size": 32064}
       """
     let c = try load(json)
@@ -87,7 +88,7 @@ import Testing
       {"architectures": ["VipLlavaForConditionalGeneration"], "ignore_index": -100, "image_token_index": 32000,
        "model_type": "vipllava", "projector_hidden_act": "gelu", "projector_layernorm_eps": 1e-05,
        "text_config": {"max_position_embeddings": 4096, "model_type": "llama", "rms_norm_eps": 1e-05, "vocab_size": 32064},
-       "vision_config": \(Self.vision), "vision_feature_layers": [-2, -5, -8, -11, 6], "vocab_size": 32064}
+       "vision_config": \(vitL336), "vision_feature_layers": [-2, -5, -8, -11, 6], "vocab_size": 32064}
       """
     let c = try load(json)
     #expect(c.visionHiddenStates == [23, 20, 17, 14, 6] && c.visionLayersUsed == 23)
@@ -100,7 +101,7 @@ import Testing
       #"{"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14}"#,
       1024, 24, 256, 303_179_776
     ),
-    (Self.vision, 1024, 24, 576, 303_507_456),
+    (vitL336, 1024, 24, 576, 303_507_456),
     (#"{"image_size": 230}"#, 768, 12, 49, 87_456_000),
   ]) func `CLIP ViT-B/32, B/16, L/14 and L/14-336`(
     vision: String, width: Int, layers: Int, patches: Int, parameters: Int

@@ -35,13 +35,15 @@ private func pinpoints(_ sizes: [(Int, Int)]) -> [GridPinpoint] {
 }
 
 /// LLaVA-NeXT's processor with tiles of 12 pixels.
-private func processor(_ extra: String = "") throws -> ImageProcessor {
+private func processor(
+  size: Int = 12, pinpoints: String = "[[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]]", resize: Bool = true
+) throws -> ImageProcessor {
   let folder = FileManager.default.temporaryDirectory.appending(path: "ablate-\(UUID().uuidString)").path
   try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
   defer { try? FileManager.default.removeItem(atPath: folder) }
   let json = """
-    {"image_processor_type": "LlavaNextImageProcessor", "size": {"shortest_edge": 12}, "crop_size": 12, "do_pad": true,
-     "image_grid_pinpoints": [[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]]\(extra)}
+    {"image_processor_type": "LlavaNextImageProcessor", "size": {"shortest_edge": \(size)}, "crop_size": 12, "do_pad": true,
+     "do_resize": \(resize), "image_grid_pinpoints": \(pinpoints)}
     """
   try json.write(toFile: folder + "/preprocessor_config.json", atomically: true, encoding: .utf8)
   return try ImageProcessor(folder: folder)
@@ -107,14 +109,15 @@ private func processor(_ extra: String = "") throws -> ImageProcessor {
     #expect(flat.count == 3 && half == [0.25, 0.25, 0.25, 1, 1, 1, 0.25, 0.25, 0.25])
   }
 
-  @Test(arguments: [
-    (#", "size": {"shortest_edge": 14}"#, "size"), (#", "image_grid_pinpoints": [[12, 20]]"#, "image_grid_pinpoints"),
-    (#", "image_grid_pinpoints": []"#, "image_grid_pinpoints"),
-    (#", "image_grid_pinpoints": [[12]]"#, "image_grid_pinpoints"),
-    (#", "do_resize": false"#, "size"),
-  ]) func `tiles that do not fit are refused by key`(extra: String, key: String) {
-    // The last of equal keys holds.
-    let error = #expect(throws: CheckpointError.self) { _ = try processor(extra) }
-    #expect(error?.diagnosis.place.hasSuffix(": \(key)") == true, "\(String(describing: error))")
+  @Test func `tiles that do not fit are refused by key`() {
+    func refused(_ key: String, _ make: () throws -> ImageProcessor) {
+      let error = #expect(throws: CheckpointError.self) { _ = try make() }
+      #expect(error?.diagnosis.place.hasSuffix(": \(key)") == true, "\(String(describing: error))")
+    }
+    refused("size") { try processor(size: 14) }
+    refused("size") { try processor(resize: false) }
+    for pinpoints in ["[[12, 20]]", "[]", "[[12]]", "[12, 24]"] {
+      refused("image_grid_pinpoints") { try processor(pinpoints: pinpoints) }
+    }
   }
 }

@@ -101,11 +101,9 @@ import Testing
       [EdgeRule(.drop, queries: [2 * n + 1], keys: Array(0..<5 * n), keepSelf: true)],
       heads: model.configuration.vision.heads, length: n, causal: false, place: "vision")
     #expect(cut.edges[point]?.counts[0]?.edges == 3 * (n - 1))  // the other rows of its own tile, in each head
-    var clean = Program()
-    for i in [0, 1] {
-      let reads = [HookPoint(.vision, 0, .z), HookPoint(.vision, 0, .pattern)]
-      if i == 0 { clean.add(capturesAt: reads, input) } else { cut.add(capturesAt: reads, input) }
-    }
+    let reads = [HookPoint(.vision, 0, .z), HookPoint(.vision, 0, .pattern)]
+    cut.add(capturesAt: reads, input)
+    let clean = Program(capturing: reads, input)
     let out = try model.run(input, [LaneRequest(clean, outputRows: []), LaneRequest(cut, outputRows: [])])
     let (a, b) = (out[0].results.captures, out[1].results.captures)
     #expect(a.map(\.rows) == [Array(0..<5 * n), Array(0..<5 * n)] && a.map(\.point) == b.map(\.point))

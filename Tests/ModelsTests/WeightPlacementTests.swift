@@ -13,7 +13,9 @@ import Testing
       let model = try parity.model(weights: placement)
       #expect(model.residency.rawValue == placement.rawValue)
       let input = try parity.input(model, newTokens: 4)
-      let points = try ["text.*.resid_post", "vision.*.resid_post", "projector.out"].flatMap { try model.hooks.match($0) }
+      let points = try ["text.*.resid_post", "vision.*.resid_post", "projector.out"].flatMap {
+        try model.hooks.match($0)
+      }
       let program = Program(capturing: points, input)
       return try model.run(input, [LaneRequest(program, outputRows: Array(input.ids.indices))])[0]
     }
