@@ -25,10 +25,10 @@ extension RunStore {
       let rows = try Row.fetchCursor(
         connection,
         sql: """
-          SELECT t.model, t.condition, t.example, t.class, m.point, CASE m.point WHEN '' THEN '' ELSE m.label END AS part,
+          SELECT t.model, t.condition, t.example, t.class, m.point, CASE m.point WHEN '' THEN '' ELSE coalesce(m.label, '') END AS part,
             m.token, m.value, m.trial
           FROM measurements m JOIN trials t ON t.id = m.trial
-          WHERE m.probe = ? AND m.metric = ? AND m.value IS NOT NULL AND part IS NOT NULL
+          WHERE m.probe = ? AND m.metric = ? AND m.value IS NOT NULL
           ORDER BY t.model, t.condition, t.example, m.point, part, m.trial, m.token
           """, arguments: [probe, metric])
       var readings: [PartReading] = []
