@@ -48,4 +48,20 @@ extension RunStore {
       return readings
     }
   }
+
+  /// How many rows of each metric hold no number, in words; they are in no mean, and pairs with them are unmatched.
+  package func missingNumbers() throws -> [String] {
+    try read { connection in
+      let rows = try Row.fetchAll(
+        connection,
+        sql: """
+          SELECT probe, metric, count(*), count(DISTINCT trial) FROM measurements WHERE value IS NULL
+          GROUP BY probe, metric ORDER BY probe, metric
+          """)
+      return rows.map { row in
+        let (probe, metric, count, trials): (String, String, Int, Int) = (row[0], row[1], row[2], row[3])
+        return "\(probe): '\(metric)' is not a number in \(count) rows of \(trials) trials, which are left out"
+      }
+    }
+  }
 }
