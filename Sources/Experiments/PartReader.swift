@@ -25,10 +25,10 @@ extension RunStore {
       let rows = try Row.fetchCursor(
         connection,
         sql: """
-          SELECT t.model, t.condition, t.example, t.class, m.point, CASE m.point WHEN '' THEN '' ELSE m.label END AS part,
+          SELECT t.model, t.condition, t.example, t.class, m.point, CASE m.point WHEN '' THEN '' ELSE coalesce(m.label, '') END AS part,
             m.token, m.value, m.trial
           FROM measurements m JOIN trials t ON t.id = m.trial
-          WHERE m.probe = ? AND m.metric = ? AND m.value IS NOT NULL AND part IS NOT NULL
+          WHERE m.probe = ? AND m.metric = ? AND m.value IS NOT NULL
           ORDER BY t.model, t.condition, t.example, m.point, part, m.trial, m.token
           """, arguments: [probe, metric])
       var readings: [PartReading] = []
@@ -46,6 +46,22 @@ extension RunStore {
         readings[readings.count - 1].values.append(row[7])
       }
       return readings
+    }
+  }
+
+  /// How many rows of each metric hold no number, in words; they are in no mean, and pairs with them are unmatched.
+  package func missingNumbers() throws -> [String] {
+    try read { connection in
+      let rows = try Row.fetchAll(
+        connection,
+        sql: """
+          SELECT probe, metric, count(*), count(DISTINCT trial) FROM measurements WHERE value IS NULL
+          GROUP BY probe, metric ORDER BY probe, metric
+          """)
+      return rows.map { row in
+        let (probe, metric, count, trials): (String, String, Int, Int) = (row[0], row[1], row[2], row[3])
+        return "\(probe): '\(metric)' is not a number in \(count) rows of \(trials) trials, which are left out"
+      }
     }
   }
 }

@@ -63,13 +63,14 @@ struct HeatMapFigure {
     share: Double
   ) {
     let isClear = cell.estimate.excludesZero
+    let colour = Colour.diverging(share)
     drawing.rectangle(
-      (at.0 + 1.5, at.1 + 1.5), width: size.width - 3, height: size.height - 3, colour: Colour.diverging(share),
+      (at.0 + 1.5, at.1 + 1.5), width: size.width - 3, height: size.height - 3, colour: colour,
       outline: isClear ? SVG.ink : nil)
     guard size.width >= 34 else { return }
     drawing.text(
       fixed(cell.estimate.mean), at: (at.0 + size.width / 2, at.1 + 17), anchor: .middle, size: 11, bold: isClear,
-      colour: abs(share) > 0.6 ? "#fff" : "#1a1a1a")
+      colour: Colour.ink(on: colour))
   }
 }
 
@@ -88,10 +89,15 @@ enum Colour {
       ? mixed((26, 152, 80), (253, 231, 140), share * 2) : mixed((253, 231, 140), (118, 42, 131), share * 2 - 1)
   }
 
-  /// Is white more legible on the colour of this rank than black?
-  static func isDark(rank: Double, worst: Double = 64) -> Bool {
-    let share = log2(rank) / log2(worst)
-    return share < 0.12 || share > 0.78
+  /// Black or white, whichever is the more legible on it: at least 4.58 to 1 (WCAG 2.2).
+  static func ink(on colour: String) -> String {
+    let levels = [1, 3, 5].map { offset -> Double in
+      let start = colour.index(colour.startIndex, offsetBy: offset)
+      let share = Double(Int(colour[start..<colour.index(start, offsetBy: 2)], radix: 16) ?? 0) / 255
+      return share <= 0.03928 ? share / 12.92 : pow((share + 0.055) / 1.055, 2.4)
+    }
+    let luminance = 0.2126 * levels[0] + 0.7152 * levels[1] + 0.0722 * levels[2]
+    return (luminance + 0.05) * (luminance + 0.05) > 1.05 * 0.05 ? "#000" : "#fff"
   }
 
   private static func mixed(

@@ -53,24 +53,23 @@ package struct RunSummary: Sendable {
       examples: plan?["examples"].flatMap(\.int) ?? 0, seconds: totals.seconds)
     models = manifest.models.map { ModelSummary(model: $0.name, readings: readings) }
     comparisons = ComparisonSummary.planned(readings)
-    let instructionSets = try store.instructionSets()
-    warnings =
-      RunSummary.warnings(size, failed)
-      + (instructionSets.count < 2
-        ? []
-        : [
-          "computed on different instruction sets (\(instructionSets.joined(separator: ", "))): the last digits may differ"
-        ])
-      + (try store.receiptNotes()).map {
-        "\($0.plugin) (\($0.model), \($0.condition)): \($0.note), in \($0.trials) trials"
-      }
-      + models.flatMap(\.warnings)
+    let notes = try store.receiptNotes().map {
+      "\($0.plugin) (\($0.model), \($0.condition)): \($0.note), in \($0.trials) trials"
+    }
+    let missing = try store.missingNumbers()
+    let machines = RunSummary.warning(instructionSets: try store.instructionSets())
+    warnings = RunSummary.warnings(size, failed) + machines + notes + missing + models.flatMap(\.warnings)
   }
 
   /// The primary contrast of each model first.
   package var findings: [Finding] {
     let all = models.flatMap(\.findings)
     return all.filter { $0.kind == .primary } + all.filter { $0.kind != .primary }
+  }
+
+  private static func warning(instructionSets sets: [String]) -> [String] {
+    sets.count < 2
+      ? [] : ["computed on different instruction sets (\(sets.joined(separator: ", "))): the last digits may differ"]
   }
 
   private static func warnings(_ size: Size, _ failed: [RunStore.FailedTrial]) -> [String] {

@@ -168,6 +168,17 @@ import Testing
     #expect(sixth[0].sentences[0].hasSuffix("clean is better."), "\(sixth[0].sentences)")
   }
 
+  @Test func `numbers that are missing are told, and left out on both sides of a pair`() throws {
+    let folder = try run()
+    try RunStore(path: folder.file("run/run.sqlite")).write { connection in
+      try connection.execute(
+        sql: "UPDATE measurements SET value = NULL WHERE metric = 'rank' AND label = 'tail' AND trial IN (1, 2)")
+    }
+    let warnings = try RunReport(path: folder.file("run")).summary.warnings
+    #expect(warnings.contains("lens: 'rank' is not a number in 12 rows of 2 trials, which are left out"), "\(warnings)")
+    #expect(warnings.contains("strong, blind: 1 parts lack one of the four conditions and are left out"))
+  }
+
   @Test func `a comparison without a common item is refused`() throws {
     let folder = try run()
     #expect {

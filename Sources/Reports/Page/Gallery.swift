@@ -32,7 +32,7 @@ struct Gallery {
       }
       text = rank == rank.rounded() ? fixed(rank, 0) : fixed(rank, 1)
       colour = Colour.rank(rank)
-      ink = Colour.isDark(rank: rank) ? "#fff" : "#111"
+      ink = Colour.ink(on: colour)
     }
   }
 
