@@ -15,6 +15,8 @@ package struct ModelEvaluator: Evaluator {
   let model: VisionLanguageModel
   let session: Session
   private let words: [WordCount]
+  /// Of all examples so far, in their order.
+  private(set) var leftOut: [LeftOut] = []
 
   /// - Parameters:
   ///   - examples: the dataset's slice: for patches from other examples, and for words that controls draw.
@@ -52,6 +54,7 @@ package struct ModelEvaluator: Evaluator {
       example, model: model, rule: manifest.maskRule,
       newTokens: readings.contains(.accuracy) ? manifest.maxNewTokens : 0,
       forced: readings.contains(.answerLogprob), words: words)
+    leftOut += prepared.leftOut
     let points = try points(for: readings)
     let outcomes = try session.run(
       prepared.item, conditions: conditions + references(for: readings),

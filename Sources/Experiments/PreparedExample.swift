@@ -10,6 +10,8 @@ import Tensors
 struct PreparedExample {
   let item: Item
   let answer: String
+  /// Parts without patches and labels that are not one token.
+  private(set) var leftOut: [LeftOut] = []
 
   init(
     _ example: Example, model: VisionLanguageModel, rule: MaskRule, newTokens: Int, forced: Bool,
@@ -25,8 +27,16 @@ struct PreparedExample {
     var touched: Set<Int> = []
     for part in example.parts {
       let name = "part/" + part.name.replacing(" ", with: "_")  // a selector's word has no spaces
-      masks[name] = try PreparedExample.patches(part, tiles, model: model, rule: rule, touched: &touched)
+      let (coverage, problem) = try PreparedExample.coverage(part, tiles, model.configuration.vision)
+      let patches = coverage?.patches(by: rule) ?? []
+      masks[name] = patches
+      touched.formUnion(coverage?.shares.indices.filter { (coverage?.shares[$0] ?? 0) > 0 } ?? [])
       labels.append(try model.label(name, part.label))
+      let problems = [
+        problem ?? (patches.isEmpty ? "no patch belongs to it by the mask rule" : nil),
+        labels.last?.ids.count == 1 ? nil : "its label is not one token",
+      ]
+      leftOut += problems.compactMap { $0 }.map { LeftOut(example: example.id, part: part.name, reason: $0) }
     }
     let size = Float(model.configuration.vision.imageSize)
     let box = tiles[0].sourceBox(ofInput: PixelBox(left: 0, top: 0, right: size, bottom: size))
@@ -37,44 +47,25 @@ struct PreparedExample {
     answer = example.answer
   }
 
-  /// The patches that belong to a part, numbered through the tiles.
-  private static func patches(
-    _ part: Example.Part, _ tiles: [PixelGeometry], model: VisionLanguageModel, rule: MaskRule,
-    touched: inout Set<Int>
-  ) throws -> [(patch: Int, coverage: Float)] {
+  /// The part on the patch grid, or why it is not there.
+  private static func coverage(
+    _ part: Example.Part, _ tiles: [PixelGeometry], _ vision: VisionConfiguration
+  ) throws -> (coverage: PartCoverage?, problem: String?) {
     let mask = try GrayImage(contentsOf: part.maskPath)
-    let (vision, value) = (model.configuration.vision, part.value.map { UInt8(clamping: $0) })
-    let coverage = try tiles.flatMap { geometry in
-      try patchCoverage(
-        mask: mask, value: value, geometry: geometry, patchSize: vision.patchSize, rows: vision.grid, cols: vision.grid)
+    guard mask.width == tiles[0].sourceWidth, mask.height == tiles[0].sourceHeight else {
+      return (nil, "its mask has another size than the image")
     }
-    touched.formUnion(coverage.indices.filter { coverage[$0] > 0 })
-    let centres: [Float]? =
-      if case .centre = rule {
-        try tiles.flatMap { try patchCentres(mask: mask, value: value, geometry: $0, vision) }
-      } else { nil }
-    return coverage.enumerated().compactMap { patch, share in
-      let belongs =
-        switch rule {
-        case .coverage(let least): Double(share) >= least
-        case .any: share > 0
-        case .centre: (centres?[patch] ?? 0) > 0
-        }
-      return belongs ? (patch, share) : nil
-    }
+    let coverage = try PartCoverage(
+      mask: mask, value: part.value, tiles: tiles, patchSize: vision.patchSize, grid: vision.grid)
+    return (coverage, coverage.isOutside ? "no pixel of it is in the model's input" : nil)
   }
+}
 
-  /// Coverage of the one pixel in the middle of each patch: a grid of patches one pixel wide, taken at the centres.
-  private static func patchCentres(
-    mask: GrayImage, value: UInt8?, geometry: PixelGeometry, _ vision: VisionConfiguration
-  ) throws -> [Float] {
-    let size = vision.grid * vision.patchSize
-    let pixels = try patchCoverage(mask: mask, value: value, geometry: geometry, patchSize: 1, rows: size, cols: size)
-    return (0..<vision.patches).map { patch in
-      let (y, x) = (patch / vision.grid * vision.patchSize, patch % vision.grid * vision.patchSize)
-      return pixels[(y + vision.patchSize / 2) * size + x + vision.patchSize / 2]
-    }
-  }
+/// Something of an example that a model cannot be asked about, and why: it is listed, never dropped in silence.
+struct LeftOut: Sendable, Hashable {
+  var example: String
+  var part: String
+  var reason: String
 }
 
 extension VisionLanguageModel {

@@ -2,14 +2,9 @@ import Checkpoints
 import Foundation
 
 extension VisionLanguageModel {
-  /// The ids of a word as it stands inside a text, behind a space: for a Llama vocabulary the piece `▁tail`, for a byte-level one
-  /// `Ġtail`. One id where the vocabulary has the word whole; none where it cannot spell it.
+  /// The ids of a word as it stands inside a text.
   package func ids(word: String) throws(ModelError) -> [Int] {
-    let plain = try encode(word, special: false)
-    let spaced = try encode(" " + word, special: false)
-    let marked = spaced.count == 1 && (tokenizer.piece(spaced[0])?.starts(with: [0xC4, 0xA0]) ?? false)  // Ġ
-    let ids = marked || spaced.count < plain.count ? spaced : plain
-    return tokenizer.decode(ids).trimmingCharacters(in: .whitespaces) == word ? ids : []
+    do { return try tokenizer.ids(word: word) } catch { throw .checkpoint(error) }
   }
 
   /// How a word may stand in a text beside its plain form behind a space.

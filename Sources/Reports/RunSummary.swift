@@ -58,7 +58,25 @@ package struct RunSummary: Sendable {
     }
     let missing = try store.missingNumbers()
     let machines = RunSummary.warning(instructionSets: try store.instructionSets())
-    warnings = RunSummary.warnings(size, failed) + machines + notes + missing + models.flatMap(\.warnings)
+    warnings = RunSummary.warnings(size, failed) + machines + notes + missing + RunSummary.leftOut(engines)
+      + models.flatMap(\.warnings)
+  }
+
+  /// Parts of examples that a model was not asked about, by reason; "What computed" lists them one by one.
+  private static func leftOut(_ engines: [(model: String, facts: JSON)]) -> [String] {
+    var parts: [(reason: String, parts: [String])] = []
+    for (model, facts) in engines {
+      guard case .array(let entries)? = facts["left_out"] else { continue }
+      for entry in entries {
+        let reason = "\(entry["reason"]?.string ?? "") (\(model))"
+        let part = "\(entry["example"]?.string ?? ""), \(entry["part"]?.string ?? "")"
+        let index = parts.firstIndex { $0.reason == reason } ?? parts.count
+        if index == parts.count { parts.append((reason, [])) }
+        // An example that was run again for an added probe is noted twice.
+        if !parts[index].parts.contains(part) { parts[index].parts.append(part) }
+      }
+    }
+    return parts.map { "left out: \($0.parts.count) parts: \($0.reason); first: \($0.parts[0])" }
   }
 
   /// The primary contrast of each model first.

@@ -5,7 +5,7 @@ import Experiments
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "data", abstract: "Datasets: what is in one, and how others' become one.",
-    subcommands: [ImportCommand.self])
+    subcommands: [ImportCommand.self, ShowCommand.self])
 }
 
 struct ImportCommand: ParsableCommand {

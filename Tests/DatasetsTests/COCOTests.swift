@@ -79,7 +79,7 @@ import Testing
     (#""segmentation": {"size": [3, 4], "counts": [5, -6, 13]}"#, "run lengths that do not add up"),
     (#""segmentation": {"size": [3, 4], "counts": "~~"}"#, "run lengths that do not add up"),
     (#""segmentation": {"size": [3, 4]}"#, "the key 'counts' is missing"),
-    (#""segmentation": 7"#, "'segmentation' has another type"), (#""x": [1, 2"#, "a value is missing"),
+    (#""segmentation": 7"#, "'segmentation' has another type"), (#""x": [1, 2"#, "is expected"),
   ])
   func `bad annotations are refused`(annotation: String, words: String) throws {
     let folder = try TemporaryFolder()
