@@ -11,7 +11,8 @@ package func availableMemory() -> Int {
 }
 
 private func number(_ path: String) -> Int? {
-  (try? String(contentsOfFile: path, encoding: .utf8)).flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+  let text = try? String(contentsOfFile: path, encoding: .utf8)
+  return text.flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
 }
 
 /// The number behind `key` in a file of lines "key number".

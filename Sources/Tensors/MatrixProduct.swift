@@ -87,7 +87,10 @@ final class Product {
     defer { memories.forEach { dnnl_memory_destroy($0) } }
     func add(_ slot: Int32, _ desc: dnnl_memory_desc_t, _ data: UnsafeRawPointer) throws(TensorError) {
       var memory: dnnl_memory_t?
-      try check(withUnsafePointer(to: desc) { dnnl_memory_create(&memory, $0, engine.engine, UnsafeMutableRawPointer(mutating: data)) }, "bind memory")
+      try check(
+        withUnsafePointer(to: desc) {
+          dnnl_memory_create(&memory, $0, engine.engine, UnsafeMutableRawPointer(mutating: data))
+        }, "bind memory")
       memories.append(memory)
       arguments.append(dnnl_exec_arg_t(arg: slot, memory: memory))
     }
@@ -114,7 +117,8 @@ final class Product {
     n: Int, k: Int, type: ComputeType, on engine: dnnl_engine_t
   ) throws(TensorError) -> dnnl_memory_desc_t {
     var any = dnnl_memory_desc_t()
-    try check(dnnl_memory_desc_init_by_tag(&any, 2, [Int64(k), Int64(n)], type.format, dnnl_format_tag_any), "describe")
+    try check(
+      dnnl_memory_desc_init_by_tag(&any, 2, [Int64(k), Int64(n)], type.format, dnnl_format_tag_any), "describe")
     let shape = ProductShape(m: 256, n: n, k: k, right: .packed, type: type)
     let descriptor = try describe(shape, weights: any, on: engine)
     defer { dnnl_primitive_desc_destroy(descriptor.primitive) }

@@ -70,7 +70,9 @@ private final class Reorder {
     try check(status, "compile the packing")
     guard let primitive else { throw .kernel(operation: "compile the packing", status: -1) }
     var scratchpad = dnnl_memory_desc_t()
-    if let wanted = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0) { scratchpad = wanted.pointee }
+    if let wanted = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0) {
+      scratchpad = wanted.pointee
+    }
     engine.reserveThreadScratch(bytes: Int(dnnl_memory_desc_get_size(&scratchpad)))
     (self.primitive, source, target, self.scratchpad) = (primitive, plain, packed, scratchpad)
   }

@@ -38,10 +38,12 @@ struct AgreeCommand: ParsableCommand {
     }
     print("bf16 against f32: max|a-b| / max|b|, cosine")
     for row in rows {
-      print("  " + row.name.padding(toLength: 24, withPad: " ", startingAt: 0)
-        + String(format: "%.2e  %.6f", row.difference, row.cosine))
+      print(
+        "  " + row.name.padding(toLength: 24, withPad: " ", startingAt: 0)
+          + String(format: "%.2e  %.6f", row.difference, row.cosine))
     }
-    print(String(format: "KL of the next token %.2e; %d of %d generated tokens equal", divergence, same, reference.generated.count))
+    let count = reference.generated.count
+    print(String(format: "KL of the next token %.2e; %d of %d generated tokens equal", divergence, same, count))
   }
 
   private func read(_ type: ComputeType) throws -> Reading {
@@ -55,7 +57,8 @@ struct AgreeCommand: ParsableCommand {
       generated: output.generated)
   }
 
-  private func agreement(_ name: String, _ a: Tensor, _ b: Tensor) -> (name: String, difference: Double, cosine: Double) {
+  private func agreement(_ name: String, _ a: Tensor, _ b: Tensor) -> (name: String, difference: Double, cosine: Double)
+  {
     var (largest, scale, dot, squares) = (Float(0), Float(0), 0.0, (a: 0.0, b: 0.0))
     for i in 0..<a.count {
       largest = max(largest, abs(a.base[i] - b.base[i]))
@@ -64,7 +67,9 @@ struct AgreeCommand: ParsableCommand {
       squares.a += Double(a.base[i]) * Double(a.base[i])
       squares.b += Double(b.base[i]) * Double(b.base[i])
     }
-    return (name, Double(largest / max(scale, .leastNormalMagnitude)), dot / max((squares.a * squares.b).squareRoot(), 1e-300))
+    return (
+      name, Double(largest / max(scale, .leastNormalMagnitude)), dot / max((squares.a * squares.b).squareRoot(), 1e-300)
+    )
   }
 
   /// KL(p, q) of the softmaxes.

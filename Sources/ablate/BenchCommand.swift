@@ -13,7 +13,7 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var example: ExampleOptions
   @OptionGroup var plugins: PluginOptions
   @Option(help: "Forward passes; the median counts.") var repeats = 7
-  @Flag(help: "One pass for each line of standard input, 'clean' or 'hooked'; prints its milliseconds: to alternate with other programs.")
+  @Flag(help: "One pass for each line of standard input, 'clean' or 'hooked': to alternate with other programs.")
   var paced = false
 
   func validate() throws {

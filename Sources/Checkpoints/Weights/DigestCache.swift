@@ -29,7 +29,8 @@ package struct DigestCache {
     if let kept = try? String(contentsOfFile: entry, encoding: .utf8), isDigest(kept) { return kept }
     let digest = SHA256.hex(file.contents)
     try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    try? digest.write(toFile: entry, atomically: true, encoding: .utf8)  // a cache that cannot be written only costs time
+    // A cache that cannot be written only costs time.
+    try? digest.write(toFile: entry, atomically: true, encoding: .utf8)
     return digest
   }
 

@@ -133,7 +133,9 @@ struct HookedSite {
             tensor: Tensor(zeros: Array(selection.wholeShape.prefix(2)))))
       }
       guard
-        let mass = lane.results.masses.last(where: { $0.plugin == op.plugin && $0.reading == reading && $0.point == point })
+        let mass = lane.results.masses.last(where: {
+          $0.plugin == op.plugin && $0.reading == reading && $0.point == point
+        })
       else { break }
       sum(selection, keys: keys, into: mass.tensor.base)
       noteReading(op, selection, &lane)
