@@ -28,12 +28,13 @@ struct ParityCase: CustomTestStringConvertible, Sendable {
   var testDescription: String { "\(name) \(variant)" }
 
   func model(
-    weights: WeightPlacement? = nil, _ change: (inout ModelConfiguration) -> Void = { _ in }
+    weights: WeightPlacement? = nil, dtype: ComputeType = .f32, _ change: (inout ModelConfiguration) -> Void = { _ in }
   ) throws -> VisionLanguageModel {
     var configuration = try ModelConfiguration(folder: folder)
     configuration.eosTokenIds = []  // the goldens go on past the end of sequence
     change(&configuration)
-    return try VisionLanguageModel(folder: folder, name: "parity", configuration: configuration, weights: weights)
+    return try VisionLanguageModel(
+      folder: folder, name: "parity", configuration: configuration, dtype: dtype, weights: weights)
   }
 
   func input(_ model: VisionLanguageModel, newTokens: Int = 0) throws -> ModelInput {

@@ -23,6 +23,22 @@ import Testing
     #expect(outputs[0].generated.count == 4 && outputs[0].generated == outputs[1].generated)
   }
 
+  @Test(
+    .enabled(if: Engine.provenance.isa.hasPrefix("avx512"), "bf16 products need AVX-512"),
+    arguments: ["mha", "gqa", "f16"])
+  func `bf16 products round, a little, and give the same bits streamed`(name: String) throws {
+    let parity = try ParityCase(name, "clean")
+    func logits(_ dtype: ComputeType, _ placement: WeightPlacement) throws -> Tensor {
+      let model = try parity.model(weights: placement, dtype: dtype)
+      let input = try parity.input(model)
+      return try model.run(input, [LaneRequest(Program(), outputRows: Array(input.ids.indices))])[0].logits
+    }
+    let (exact, rounded) = (try logits(.f32, .resident), try logits(.bf16, .resident))
+    let distance = difference(rounded, exact)
+    #expect(distance > 1e-5 && distance < 0.1, "\(distance)")
+    #expect(bits(try logits(.bf16, .streamed)) == bits(rounded))
+  }
+
   @Test func `a small model is resident by itself`() throws {
     #expect(try ParityCase("mha", "clean").model().residency == .resident)
     #expect(availableMemory() > 100 << 20)
