@@ -29,7 +29,8 @@ struct WeightLoader {
   func linear(_ name: String, outputs: Int, shape: [Int], bias: Bool) throws(ModelError) -> Linear {
     let weight = try stored(name + ".weight", shape)
     let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
-    defer { if residency == .resident { files.release() } }  // or the file's pages would stand beside their packed copies
+    // Or the file's pages would stand beside their packed copies.
+    defer { if residency == .resident { files.release() } }
     return try lifting { () throws(TensorError) in
       try Linear(
         weight, outputs: outputs, inputs: shape.dropFirst().reduce(1, *), bias: bias, type: type,
