@@ -166,7 +166,7 @@ import Testing
     let sixth = try ComparisonSummary.all(in: whole.file("run")) { manifest in
       try Comparison(name: "x", "both_cut", "clean", in: manifest, metric: "log2_rank", point: "text.1.resid_post")
     }
-    #expect(sixth[0].sentences[0].contains("clean is better. only 6 images"), "\(sixth[0].sentences)")
+    #expect(sixth[0].sentences[0].contains("clean is better. Only 6 images"), "\(sixth[0].sentences)")
   }
 
   @Test func `numbers that are missing are told, and left out on both sides of a pair`() throws {
