@@ -15,7 +15,8 @@ extension ComparisonSummary {
   package var sentences: [String] {
     guard !points.isEmpty else { return ["\(title): A and B share no hook point."] }
     return points.enumerated().map { index, point in
-      ([sentence(point, cell: grid?.cells[index])] + point.caveats.map { "\($0)." }).joined(separator: " ")
+      let caveats = point.caveats.map { "\($0.prefix(1).uppercased())\($0.dropFirst())." }
+      return ([sentence(point, cell: grid?.cells[index])] + caveats).joined(separator: " ")
     }
   }
 

@@ -39,7 +39,7 @@ import Experiments
     throws
   {
     let sweeps = """
-      sweeps:
+        sweeps:
           cuts: { probe: lens, metric: hit@1, aggregation: mean, baseline: clean, conditions: ["*_cut", clean] }
       """
     let loaded = try manifest(sweeps)
@@ -79,7 +79,7 @@ import Experiments
     for (key, what) in [
       ("margin: 0", "not above 0"), ("metric: kl", "cannot be 'kl'"), ("controls: [x]", "cannot be 'x'"),
     ] {
-      let wrong = text.replacing("point: text.1.resid_post", with: "point: text.1.resid_post\n      \(key)")
+      let wrong = text.replacing("point: text.1.resid_post", with: "point: text.1.resid_post\n    \(key)")
       #expect { try Manifest(yaml: wrong, file: "m.yaml") } throws: { "\($0)".contains(what) }
     }
   }

@@ -103,7 +103,8 @@ import Testing
     let folder = try run()
     let report = try RunReport(path: folder.file("run"))
     let path = try report.write()
-    #expect(try String(contentsOfFile: path, encoding: .utf8) == report.markdown)
+    #expect(try String(contentsOfFile: path, encoding: .utf8) == report.html)
+    #expect(try String(contentsOfFile: folder.file("run/report.md"), encoding: .utf8) == report.markdown)
     #expect(try RunReport(path: folder.file("run")).markdown == report.markdown)
     let figures = report.summary.figures
     #expect(figures.map(\.name) == ["strong", "weak", "compensation"])
@@ -165,7 +166,7 @@ import Testing
     let sixth = try ComparisonSummary.all(in: whole.file("run")) { manifest in
       try Comparison(name: "x", "both_cut", "clean", in: manifest, metric: "log2_rank", point: "text.1.resid_post")
     }
-    #expect(sixth[0].sentences[0].hasSuffix("clean is better."), "\(sixth[0].sentences)")
+    #expect(sixth[0].sentences[0].contains("clean is better. Only 6 images"), "\(sixth[0].sentences)")
   }
 
   @Test func `numbers that are missing are told, and left out on both sides of a pair`() throws {
@@ -192,7 +193,7 @@ import Testing
     let folder = try run(
       manifestText(
         extra: """
-          sweeps:
+            sweeps:
               cuts: { probe: lens, baseline: clean, conditions: ["*_cut"] }
           compare:
             cut: { a: both_cut, b: vision_cut, metric: hit@8, point: text.1.resid_post }

@@ -89,7 +89,7 @@ func shippedManifests() throws -> [String] {
       lens("compensation: { \(contrast) }"), lens("compensation: { \(contrast), margin: 0.5, controls: [p] }"),
       lens("compensation: { \(contrast), metric: hit@10, aggregation: median }"),
       lens("sweeps: { s: { probe: p, baseline: a, conditions: [\"*\"] } }"),
-      two + "compare: { c: { a: m, b: n, metric: kl, by: model } }",
+      two + "compare: { c: { a: m, b: n, metric: accuracy, by: model } }",
       with("readings: [accuracy]", "probes: { p: { plugin: x, with: { a: [1, b], c: 0.5 } } }"),
       step("{ plugin: x, with: {} }"), step("{ edit: { op: drop, tower: text } }"),
       step("{ edit: { op: bias, tower: vision, layers: 3, heads: [0, 1], value: -2 } }"),

@@ -101,7 +101,7 @@ import Statistics
       let alone = try clusteredMean(column, clusters: items)
       #expect(cell.estimate.mean == alone.mean && cell.estimate.high > alone.high)
     }
-    let one = try MaxStatistic([gridColumns[0]], clusters: items, flips: 20_000)
+    let one = try MaxStatistic([gridColumns[1]], clusters: items, flips: 20_000)
     #expect(abs(one.criticalValue - StudentT.quantile(0.975, degrees: 8)) < 0.3, "\(one.criticalValue)")
   }
 
