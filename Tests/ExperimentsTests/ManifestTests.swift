@@ -144,7 +144,7 @@ import Experiments
       ),
       (
         minimal.replacingOccurrences(of: "clean: []", with: "clean: [{ plugin: x, edit: {} }]"),
-        "here/x.yaml:5:23: a step is either a plugin or an edit, not both (make two steps of it)"
+        "here/x.yaml:5:23: a step is either a plugin, an edit or an input (make several steps of it)"
       ),
       (
         minimal.replacingOccurrences(of: "[accuracy]", with: "[acuracy]"),
