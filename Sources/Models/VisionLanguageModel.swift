@@ -132,17 +132,17 @@ extension VisionLanguageModel {
     let size = configuration.vision.imageSize
     let layout = layout ?? ImageLayout(grid: grid, hasClassRow: hasClassRow)
     let (tiles, isTiled) = (layout.tiles, !configuration.gridPinpoints.isEmpty)
+    guard isTiled == (tiles > 1) else {
+      throw .input(
+        place: "image_sizes", problem: "this model's tiles depend on the image's size, and none is given",
+        remedy: "give image_sizes, [height, width] in pixels, beside pixel_values")
+    }
     // Another order of axes has as many values and is another picture.
     guard Array(pixels.shape.suffix(3)) == [3, size, size], pixels.count == tiles * 3 * size * size else {
       let wanted = isTiled ? "[\(tiles), 3, \(size), \(size)] for this image's size" : "[3, \(size), \(size)]"
       throw .input(
         place: "pixel_values", problem: "shape \(pixels.shape), but this model takes \(wanted)",
         remedy: "use the checkpoint's own preprocessing")
-    }
-    guard isTiled == (tiles > 1) else {
-      throw .input(
-        place: "image_sizes", problem: "this model's tiles depend on the image's size, and none is given",
-        remedy: "give image_sizes, [height, width] in pixels, beside pixel_values")
     }
     if let bad = (ids + forced).first(where: {
       $0 != configuration.imageTokenIndex && !(0..<configuration.text.vocabulary).contains($0)
