@@ -139,7 +139,8 @@ struct CheckpointRefusalTests {
   }
 
   @Test(arguments: [
-    Refusal("model_type", 65, "unsupported: 'qwen2_vl'", at: "config.json: model_type", remedy: "runs: llava, vipllava"),
+    Refusal(
+      "model_type", 65, "unsupported: 'qwen2_vl'", at: "config.json: model_type", remedy: "runs: llava, vipllava"),
     Refusal("text_config", 65, "unsupported: 'gemma'", at: "text_config.model_type", remedy: "runs: llama"),
     Refusal("vision_config", 65, "unsupported: 'siglip'", at: "vision_config.model_type", remedy: "clip_vision_model"),
   ])
