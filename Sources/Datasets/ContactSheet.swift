@@ -6,14 +6,15 @@ package struct ContactSheet {
   /// Pixels of a picture's longer side.
   private static let edge = 224
   private static let columns = 4
-  private static let (gap, line) = (16, 17)
+  private static let gap = 16
+  private static let line = 17
   /// Told apart by most colour-blind people (Okabe and Ito), then again.
   private static let colours: [(UInt8, UInt8, UInt8)] = [
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
   ]
 
   private var body: [String] = []
-  private var top = gap
+  private var top = ContactSheet.gap
   /// Of the row that is being filled.
   private var column = 0
   private var rowHeight = 0

@@ -134,15 +134,15 @@ extension DatasetSummary {
       ]
       if model != nil {
         fields.append(("pieces", row.pieces.map(JSON.int) ?? .null))
-        fields += zip(DatasetSummary.rules, row.withPatches).map { ("with_patches_\($0.name)", .int($1)) }
+        fields += zip(DatasetSummary.rules, row.withPatches).map { ("with_patches_\($0.name)", JSON.int($1)) }
       }
       return JSON.object(fields)
     }
     return .object([
       ("schema", .string("ablate.dataset/1")), ("path", .string(path)), ("model", model.map(JSON.string) ?? .null),
       ("examples", .int(examples)), ("images", .int(images)), ("parts", .int(parts)),
-      ("sizes", .object(sizes.map { ($0.size, .int($0.images)) })),
-      ("classes", .object(classes.map { ($0.name, .int($0.examples)) })), ("labels", .array(labels)),
+      ("sizes", .object(sizes.map { ($0.size, JSON.int($0.images)) })),
+      ("classes", .object(classes.map { ($0.name, JSON.int($0.examples)) })), ("labels", .array(labels)),
       ("left_out", omissions.json),
     ])
   }

@@ -17,13 +17,7 @@ extension ModelEvaluator {
       ("multiply_adds", .object([("computed", .int(model.work.computed)), ("full", .int(model.work.full))])),
       ("repository", hub.map { .string($0.repository) } ?? .null), ("commit", hub.map { .string($0.commit) } ?? .null),
       ("dtype", .string(model.dtype.rawValue)), ("weights", .string(model.residency.rawValue)),
-      (
-        "left_out",
-        .array(
-          leftOut.map {
-            .object([("example", .string($0.example)), ("part", .string($0.part)), ("reason", .string($0.reason))])
-          })
-      ),
+      ("left_out", .array(leftOut.map(\.json))),
     ])
   }
 

@@ -32,7 +32,7 @@ struct PreparedExample {
       masks[name] = patches
       touched.formUnion(coverage?.shares.indices.filter { (coverage?.shares[$0] ?? 0) > 0 } ?? [])
       labels.append(try model.label(name, part.label))
-      let problems = [
+      let problems: [String?] = [
         problem ?? (patches.isEmpty ? "no patch belongs to it by the mask rule" : nil),
         labels.last?.ids.count == 1 ? nil : "its label is not one token",
       ]
@@ -66,6 +66,10 @@ struct LeftOut: Sendable, Hashable {
   var example: String
   var part: String
   var reason: String
+
+  var json: JSON {
+    .object([("example", .string(example)), ("part", .string(part)), ("reason", .string(reason))])
+  }
 }
 
 extension VisionLanguageModel {
