@@ -26,6 +26,7 @@ struct SlowStudy {
       int32_t slow(float *x, int64_t n) {
         const char *ms = getenv("SLOW_MS");
         if (ms) usleep(1000 * atoi(ms));
+        for (int64_t i = 0; i < n; i++) x[i] *= 2;
         return 0;
       }
       """, to: "slow/slow.c")
@@ -39,7 +40,7 @@ struct SlowStudy {
                   {"id": "tokens", "type": "selector", "default": "last", "doc": "the rows"}],
        "plain": {"symbol": "slow", "signature": "i32(f32*[n]:rw, i64 n)",
                  "bind": ["view.data", "view.count"],
-                 "known_answer": {"input": [1, 2], "expect": [1, 2]}},
+                 "known_answer": {"input": [1, 2], "expect": [2, 4]}},
        "footprint": [{"tower": "all", "sites": ["all"], "access": "rw"}], "licence": "Apache-2.0", "golden": "golden.json"}
       """, to: "slow/plugin.json")
     let compiled = try Shell.run([
