@@ -9,16 +9,27 @@ import Testing
 struct SlowStudy {
   let folder: TemporaryFolder
   let run: RunFolder
+  private let milliseconds: Int
 
   /// - Parameters:
-  ///   - milliseconds: that every example takes at least.
+  ///   - milliseconds: that every example of a submitted run takes at least; an undivided one does not wait.
   ///   - damaged: the example, from 0, whose image cannot be decoded.
   init(examples: Int = 9, milliseconds: Int, damaged: Int? = nil) throws {
     folder = try TemporaryFolder()
     run = RunFolder(folder.file("run"))
+    self.milliseconds = milliseconds
     try folder.write(
-      "#include <stdint.h>\n#include <unistd.h>\n"
-        + "int32_t slow(float *x, int64_t n, int64_t ms) { usleep(1000 * ms); return 0; }\n", to: "slow/slow.c")
+      """
+      #include <stdint.h>
+      #include <stdlib.h>
+      #include <unistd.h>
+      int32_t slow(float *x, int64_t n) {
+        const char *ms = getenv("SLOW_MS");
+        if (ms) usleep(1000 * atoi(ms));
+        for (int64_t i = 0; i < n; i++) x[i] *= 2;
+        return 0;
+      }
+      """, to: "slow/slow.c")
     try folder.write(
       """
       {"ablate": 0, "id": "slow", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "slow.so",
@@ -26,11 +37,10 @@ struct SlowStudy {
        "params": [{"id": "tower", "type": "str", "default": "text", "doc": "the tower"},
                   {"id": "site", "type": "str", "default": "resid_pre", "doc": "the activation"},
                   {"id": "layers", "type": "selector", "default": "0", "doc": "the layers"},
-                  {"id": "tokens", "type": "selector", "default": "last", "doc": "the rows"},
-                  {"id": "ms", "type": "i64", "required": true, "doc": "how long it sleeps"}],
-       "plain": {"symbol": "slow", "signature": "i32(f32*[n]:rw, i64 n, i64 ms)",
-                 "bind": ["view.data", "view.count", "param.ms"],
-                 "known_answer": {"input": [1, 2], "params": {"ms": 0}, "expect": [1, 2]}},
+                  {"id": "tokens", "type": "selector", "default": "last", "doc": "the rows"}],
+       "plain": {"symbol": "slow", "signature": "i32(f32*[n]:rw, i64 n)",
+                 "bind": ["view.data", "view.count"],
+                 "known_answer": {"input": [1, 2], "expect": [2, 4]}},
        "footprint": [{"tower": "all", "sites": ["all"], "access": "rw"}], "licence": "Apache-2.0", "golden": "golden.json"}
       """, to: "slow/plugin.json")
     let compiled = try Shell.run([
@@ -46,7 +56,7 @@ struct SlowStudy {
       dataset: { path: data }
       conditions:
         clean: []
-        slow: [{ plugin: ./slow, with: { ms: \(milliseconds) } }]
+        slow: [{ plugin: ./slow }]
         cut: [{ plugin: attention-knockout, with: { tower: vision } }]
       probes: { lens: { plugin: logit-lens } }
       readings: [answer_logprob, kl]
@@ -71,7 +81,7 @@ struct SlowStudy {
   var manifest: String { folder.file("study.yaml") }
 
   func submit(_ more: String...) throws -> [String] {
-    [try #require(Shell.ablate), "submit", manifest, "--out", run.path] + more
+    ["env", "SLOW_MS=\(milliseconds)", try #require(Shell.ablate), "submit", manifest, "--out", run.path] + more
   }
 
   /// Every table of results of a run, with its ids and in its order.

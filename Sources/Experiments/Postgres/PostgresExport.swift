@@ -106,8 +106,8 @@ package struct PostgresExport {
         connection,
         sql: """
           SELECT t.key, m.probe, r.digest,
-            row_number() OVER (PARTITION BY m.trial, m.probe ORDER BY m.rowid),
-            t.model, t.example, t.class, t.condition, m.point, m.token, m.label, m.metric, m.value
+            CAST(row_number() OVER (PARTITION BY m.trial, m.probe ORDER BY m.rowid) AS TEXT),
+            t.model, t.example, t.class, t.condition, m.point, CAST(m.token AS TEXT), m.label, m.metric, m.value
           FROM measurements m JOIN trials t ON t.id = m.trial JOIN readings r ON r.trial = m.trial AND r.probe = m.probe
           """)
       while let measured = try rows.next() {
