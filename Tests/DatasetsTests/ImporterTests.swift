@@ -24,7 +24,7 @@ import Testing
   @Test func `gives a dataset whose masks are the source's parts`() throws {
     let folder = try TemporaryFolder()
     let outcome = try importPPP(to: folder.file("set"))
-    #expect([outcome.pictures, outcome.examples, outcome.parts] == [2, 2, 9])
+    #expect(outcome.pictures == 2 && outcome.examples == 2 && outcome.parts == 9)
     let examples = try dataset(folder.file("set")).examples
     #expect(examples.map(\.id) == ["2008_000001", "2008_000002"])
     #expect(examples.map(\.className) == ["cat", "aeroplane"] && examples.map(\.answer) == ["cat", "aeroplane"])
