@@ -30,8 +30,10 @@ enum Shell {
     _ = FileManager.default.createFile(atPath: file, contents: nil)
     defer { try? FileManager.default.removeItem(atPath: file) }
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = command
+    process.executableURL = URL(fileURLWithPath: "/bin/bash")
+    // Foundation waits until nobody holds a socket of its own any more, which daemons would inherit.
+    let closing = #"for f in /proc/self/fd/*; do n=${f##*/}; [ "$n" -gt 2 ] && eval "exec $n>&-"; done; exec "$@""#
+    process.arguments = ["-c", closing, "shell"] + command
     process.currentDirectoryURL = URL(fileURLWithPath: repository)
     let settings = [
       "OMP_WAIT_POLICY": "passive", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
