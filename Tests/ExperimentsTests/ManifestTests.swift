@@ -192,6 +192,7 @@ import Experiments
       "{ op: bias, tower: text, keys: image, value: 2 }", "{ op: scale, tower: text, site: z, value: 0.5, heads: [1] }",
       "{ op: set, tower: text, site: embed, vector: [0] }",
       "{ op: add, tower: vision, site: resid_post, vector: [1, 2] }",
+      "{ op: patch, tower: text, site: z, heads: [0], from: { condition: clean, layer: 1 } }",
     ]
     #expect(edges.count + others.count == EditDefinition.Operation.allCases.count)
     let steps = (edges + others).map { "{ edit: \($0) }" }.joined(separator: ", ")

@@ -29,7 +29,7 @@ import Testing
     }
     let outcomes = try host.run([("same", steps), ("clean", [])], at: ["text.*.resid_post", "projector.out"])
     let (same, clean) = (try #require(outcomes["same"]), try #require(outcomes["clean"]))
-    #expect(same.failure == nil && same.activations == clean.activations && same.activations.count > 3)
+    #expect(same.failure == nil && same.activations == clean.activations && same.activations.count >= 3)
     #expect(same.logitBits == clean.logitBits && same.output.generated == clean.output.generated)
     for receipt in same.receipts {
       #expect(receipt.note == "changed nothing" || receipt.note?.hasPrefix("writes after") == true)
@@ -156,9 +156,9 @@ import Testing
 
   @Test func `from a condition that failed fails by its name`() throws {
     let host = try HostCase("mha")
-    let broken = AttachmentSpec.edit(.siteScale, site: "z", layers: "0", value: .greatestFiniteMagnitude)
-    let nan = try AttachmentSpec.bundled("scale", ["site": "resid_post", "layers": "0", "factor": "3e38"])
-    let outcomes = try host.run([("bad", [broken, nan]), ("target", [Self.patch("bad")]), ("fine", [])])
+    let large = AttachmentSpec.edit(.siteScale, site: "resid_post", layers: "0", value: 1e30)
+    let infinite = try AttachmentSpec.bundled("scale", ["site": "resid_post", "layers": "0", "factor": "1e30"])
+    let outcomes = try host.run([("bad", [large, infinite]), ("target", [Self.patch("bad")]), ("fine", [])])
     #expect(outcomes["bad"]?.failure != nil && outcomes["fine"]?.failure == nil)
     #expect(outcomes["target"]?.failure?.reason.hasPrefix("condition 'bad', which is patched from, failed: ") == true)
   }

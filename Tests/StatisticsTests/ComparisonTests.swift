@@ -35,7 +35,7 @@ import Statistics
     #expect(!drawn.isExact && abs(drawn.p - signFlipReference) < 0.02)
     #expect(try SignFlip(values, clusters: clusters, seed: 5) == drawn)
     let sure = try SignFlip([Double](repeating: 1, count: 40), clusters: (0..<40).map(String.init))
-    #expect(sure.p == 1 / 10_001)
+    #expect(sure.p == 1.0 / 10_001)
   }
 
   @Test func `the BCa interval equals scipy's within the spread of its resamples, where the plain one does not`() throws
