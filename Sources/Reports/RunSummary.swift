@@ -58,7 +58,8 @@ package struct RunSummary: Sendable {
     }
     let missing = try store.missingNumbers()
     let machines = RunSummary.warning(instructionSets: try store.instructionSets())
-    warnings = RunSummary.warnings(size, failed) + machines + notes + missing + RunSummary.leftOut(engines)
+    warnings =
+      RunSummary.warnings(size, failed) + machines + notes + missing + RunSummary.leftOut(engines)
       + models.flatMap(\.warnings)
   }
 

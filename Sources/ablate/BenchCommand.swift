@@ -54,7 +54,8 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func runPaced(_ clean: Session, _ hooked: Session, _ input: ModelInput) throws {
-    func tell(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }  // at once: somebody waits for it
+    // Past print's buffer: somebody waits for it.
+    func tell(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
     tell("ready")
     while let line = readLine() {
       tell("\(try time(line == "hooked" ? hooked : clean, input).milliseconds)")

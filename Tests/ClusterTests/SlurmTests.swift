@@ -60,7 +60,7 @@ struct SlurmTests {
     try cluster.finish()
     let log = study.log("_1.log")
     #expect(log.contains("start 1"), "\(log)")
-    #expect(FileManager.default.fileExists(atPath: study.run.shard(1, attempt: 1).store), "no orphan lived: \(log)")
+    // Where the orphan on the lost node still holds its store, the requeued task has one of its own beside it.
     #expect(try study.rows(in: study.run.path) == study.whole(), "\(study.log(".log"))")
     let merged = try cluster.run([try #require(Shell.ablate), "merge", study.run.path])
     #expect(merged.status == 0, "\(merged.output)")
@@ -71,7 +71,8 @@ struct SlurmTests {
     let (study, cluster) = (try SlowStudy(examples: 6, milliseconds: 6000), try SlurmCluster())
     // Slurm counts in minutes, and looks every half minute whether it is time to signal.
     let limit = ["--sbatch-arg=--time=1", "--sbatch-arg=--signal=B:USR1@55"]
-    #expect(try cluster.run(study.submit("--shards", "1") + limit).status == 0)
+    let submitted = try cluster.run(study.submit("--shards", "1") + limit)
+    #expect(submitted.status == 0, "\(submitted.output)")
     try cluster.finish()
     let log = study.log("_1.log")
     #expect(log.contains("SIGUSR1: stopped with 75, going back into the queue") && log.contains("start 1"), "\(log)")
