@@ -53,14 +53,35 @@ package struct RunSummary: Sendable {
       examples: plan?["examples"].flatMap(\.int) ?? 0, seconds: totals.seconds)
     models = manifest.models.map { ModelSummary(model: $0.name, readings: readings) }
     comparisons = ComparisonSummary.planned(readings)
-    let notes = try store.receiptNotes().map {
-      "\($0.plugin) (\($0.model), \($0.condition)): \($0.note), in \($0.trials) trials"
-    }
+    let notes = RunSummary.warnings(of: try store.receiptNotes())
     let missing = try store.missingNumbers()
     let machines = RunSummary.warning(instructionSets: try store.instructionSets())
     warnings =
       RunSummary.warnings(size, failed) + machines + notes + missing + RunSummary.leftOut(engines)
       + models.flatMap(\.warnings)
+  }
+
+  /// The notes of receipts that a reader must know. What a control drew for an item stands in its receipt and is no warning; the parts that
+  /// it could not match are counted, whatever the condition, since the draws are the same under all of them.
+  static func warnings(of notes: [RunStore.ReceiptNote]) -> [String] {
+    var unmatched: [(place: String, trials: Int)] = []
+    var warnings: [String] = []
+    for note in notes where !note.note.hasPrefix("read ") {
+      guard note.note.contains(" not matched: ") else {
+        warnings.append("\(note.plugin) (\(note.model), \(note.condition)): \(note.note), in \(note.trials) trials")
+        continue
+      }
+      let place = "\(note.plugin) (\(note.model))"
+      if let index = unmatched.firstIndex(where: { $0.place == place }) {
+        unmatched[index].trials += note.trials
+      } else {
+        unmatched.append((place, note.trials))
+      }
+    }
+    return warnings
+      + unmatched.map {
+        "\($0.place): a control could not match every part and left those out, in \($0.trials) receipts, which name them"
+      }
   }
 
   /// Parts of examples that a model was not asked about, by reason; "What computed" lists them one by one.
