@@ -4,7 +4,7 @@
     python -m venv .venv && .venv/bin/pip install -r Benchmarks/requirements.txt
     .venv/bin/python Benchmarks/run.py [--sizes tiny,mid] [--dtypes f32,bf16] [--rounds 7] [--out runs/benchmarks]
 
-Writes OUT/results.json, and docs/performance.md with --write-docs. Every program is a process of its own that has its weights in memory and
+Writes OUT/results.json. Every program is a process of its own that has its weights in memory and
 waits for its turn; a turn is one pass. A peer counts only if its logits agree. None of this is needed to build, test or run Ablate.
 """
 
