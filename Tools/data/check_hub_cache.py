@@ -2,7 +2,7 @@
 """Has huggingface_hub itself fill a cache, from a hub on this machine that serves one small checkpoint at two commits,
 and checks that `ablate model inspect org/name[@revision]` opens what is in it and refuses what is not.
 
-    /work/venv/bin/python Tools/data/check_hub_cache.py [--binary .build/release/ablate]
+    .venv/bin/python Tools/data/check_hub_cache.py [--binary .build/release/ablate]
 """
 
 import argparse

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws small sources in the formats that `ablate data import` reads, and what their own tools make of them.
 
-    /work/venv/bin/python Tools/data/make_fixtures.py
+    .venv/bin/python Tools/data/make_fixtures.py
 
 Needs numpy, pillow, tifffile, pycocotools and panoptic_parts (requirements.txt here). Writes Tests/DatasetsTests/
 Fixtures. The truth of a COCO mask is pycocotools' annToMask, that of a Panoptic Parts label is decode_uids with the
