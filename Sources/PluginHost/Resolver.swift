@@ -219,18 +219,9 @@ struct Resolver {
     }
   }
 
-  private func heads(at point: HookPoint) -> Int {
-    switch (point.tower, point.site.axes) {
-    case (_, .rowsWidth): 0
-    case (.vision, _): model.configuration.vision.heads
-    case (_, .rowsKeyValueHeads): model.configuration.text.kvHeads
-    default: model.configuration.text.heads
-    }
-  }
-
   private func checkHeads(_ heads: [Int]?, _ point: HookPoint) throws(ModelError) {
     guard let heads else { return }
-    let count = self.heads(at: point)
+    let count = model.heads(at: point)
     if let bad = heads.first(where: { !(0..<count).contains($0) }) {
       throw .edit(
         place: "\(point)", problem: count == 0 ? "the site has no heads" : "head \(bad) does not exist",
@@ -243,7 +234,7 @@ struct Resolver {
     guard edit.operation != .siteScale else { return [] }
     let values = try edit.vectors?.vector(at: point, of: model) ?? edit.vector?.values ?? [Float(edit.value)]
     let width = model.width(at: point)
-    let heads = edit.heads?.count ?? self.heads(at: point)
+    let heads = edit.heads?.count ?? model.heads(at: point)
     let fitting = [1, width] + (heads > 0 && point.site.axes != .headsRowsKeys ? [heads * width] : [])
     guard fitting.contains(values.count), point.site.axes != .headsRowsKeys || values.count == 1 else {
       throw .edit(

@@ -30,6 +30,9 @@ package final class Session {
   /// Whether conditions of one item share what they have in common; if not, every row of every condition is computed.
   private let reuse: Bool
 
+  /// What a condition may show the model: the item's own image, or one made of it.
+  private static let images: [InputImage?] = [nil] + InputImage.allCases
+
   private struct Condition {
     let name: String
     let attachments: [Attachment]
@@ -108,7 +111,7 @@ package final class Session {
     }
     var runs = SourceRuns(lanes.flatMap(\.resolver.sources))
     for wave in waves {
-      for image in [nil] + InputImage.allCases.map(Optional.some) {
+      for image in Self.images {
         let batch = lanes.filter { wave.contains($0.condition.name) && $0.condition.image == image }
         if !batch.isEmpty { outcomes += try run(batch, item, image, wish, &runs) }
       }
@@ -226,12 +229,12 @@ package final class Session {
 
   package func cost(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> Cost {
     let lanes = try conditions.filter { names.contains($0.name) }.map { condition throws(HostError) in
-      try plan(condition, item, probed: true, Wish(outputRows: wish.outputRows))
+      try plan(condition, item, probed: true, wish)
     }
     let full = model.multiplyAdds(item.input)
     var (own, shared) = (lanes.map { _ in full }, 0)
     let runs = SourceRuns(lanes.flatMap(\.resolver.sources))
-    for image in reuse ? [nil] + InputImage.allCases.map(Optional.some) : [] {
+    for image in reuse ? Self.images : [] {
       let batch = lanes.indices.filter { lanes[$0].condition.image == image }
       guard !batch.isEmpty else { continue }
       let cost = model.sweepCost(item.input, batch.map { request(lanes[$0], item, wish, runs) })
