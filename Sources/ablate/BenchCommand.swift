@@ -15,6 +15,8 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Forward passes; the median counts.") var repeats = 7
   @Flag(help: "One pass for each line of standard input, 'clean' or 'hooked': to alternate with other programs.")
   var paced = false
+  @Option(help: "A sweep of conditions against the clean pass instead: knockout, windows or heads.")
+  var sweep: BenchSweep?
 
   func validate() throws {
     guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeats must lie in 1...1000000") }
@@ -25,6 +27,7 @@ struct BenchCommand: ParsableCommand {
     let specs = try plugins.specs()
     let model = try model.open()
     let input = try example.input(model)
+    if let sweep { return try sweep.run(model, input, repeats: repeats) }
     let (clean, hooked) = (try session(model, [], reuse: false), try session(model, specs, reuse: false))
     if paced { return try runPaced(clean, hooked, input) }
     var times: (clean: [Double], hooked: [Double], visits: Int) = ([], [], 0)

@@ -209,7 +209,7 @@ struct Selection {
   init(_ op: Op, _ lane: Lane, site: HookedSite) {
     keysEndAtRow = site.point.site.axes == .headsRowsKeys && site.shape.causal
     let span = lane[site.point.site.stage]
-    if case .borrower = lane.role, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
+    if lane.role != .own, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
       rows = op.rows.filter { $0 < lane.store.rows }
       (allRows, before) = (rows, 0)
       width = site.width

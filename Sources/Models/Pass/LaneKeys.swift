@@ -61,7 +61,8 @@ extension TowerPass {
 
   /// A second exchange undoes the first.
   private func exchange(_ lane: Lane, _ layer: Int, _ keys: Tensor, _ values: Tensor) {
-    if step > 0, let own = lane.own?.layers[layer] {  // decoding: everything since the prefill, this step's row included
+    if step > 0, let own = lane.own?.layers[layer] {
+      // Decoding: everything since the prefill, this step's row included.
       let span = Span(rows: own.rows)
       swapRows(own.keys, span, with: keys)
       swapRows(own.values, span, with: values)
