@@ -18,6 +18,8 @@ extension ModelEvaluator {
       ("repository", hub.map { .string($0.repository) } ?? .null), ("commit", hub.map { .string($0.commit) } ?? .null),
       ("dtype", .string(model.dtype.rawValue)), ("weights", .string(model.residency.rawValue)),
       ("left_out", .array(leftOut.map(\.json))),
+      ("memory", model.memory.map(JSON.int) ?? .string("half of what was available")),
+      ("most_packs", .int(model.work.packs)),
     ])
   }
 
@@ -40,6 +42,7 @@ extension ModelEvaluator {
         costs[index].add(cost.multiplyAdds.lanes[index], visits: cost.visits[index], full: cost.multiplyAdds.full)
       }
       let reference = references.isEmpty ? 0 : cost.multiplyAdds.lanes[names.count]
+      shared.packs = max(shared.packs, cost.multiplyAdds.packs)
       shared.add(cost.multiplyAdds.shared + reference, visits: 0, full: cost.multiplyAdds.full)
     }
     return costs + [shared]

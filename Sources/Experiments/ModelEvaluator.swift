@@ -12,7 +12,7 @@ package struct ModelEvaluator: Evaluator {
   private static let reference = "\u{0}reference"
 
   let manifest: Manifest
-  let model: VisionLanguageModel
+  package let model: VisionLanguageModel
   let session: Session
   private let words: [WordCount]
   /// Of all examples so far, in their order.

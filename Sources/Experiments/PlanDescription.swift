@@ -12,6 +12,8 @@ package struct CostEstimate: Sendable, Equatable {
   package var multiplyAdds: Int
   /// Those of as many full passes.
   package var full: Int
+  /// The most packs that an example's conditions run in, by the memory of the day: no part of the JSON.
+  package var packs = 1
 
   package init(model: String, condition: String?, visits: Int, multiplyAdds: Int, full: Int) {
     self.model = model
@@ -124,6 +126,9 @@ package struct PlanDescription: Sendable {
       }
       if let shared = cost(model.name, nil) {
         lines.append("    " + "shared".padding(toLength: width, withPad: " ", startingAt: 0) + "  \(shared.words)")
+        if shared.packs > 2 {
+          lines.append("    an example's conditions run in up to \(shared.packs) packs, to fit the memory")
+        }
       }
     }
     let time = seconds.map { "about \(Progress.duration($0.rounded(.up))) on this machine" }

@@ -28,18 +28,29 @@ extension Program {
 extension VisionLanguageModel {
   /// Multiply-adds of the matrix products of one full pass with the logits of one row.
   package func multiplyAdds(_ input: ModelInput) -> Int {
+    let layout = input.segments.layout
+    return layerMultiplyAdds(input) + imageMultiplyAdds(layout) - imageLayerMultiplyAdds(layout)
+      + text.transformer.shape.width * configuration.text.vocabulary
+  }
+
+  /// Of the layers of both towers alone.
+  func layerMultiplyAdds(_ input: ModelInput) -> Int {
     let (shape, rows) = (text.transformer.shape, input.prefill)
-    let layer = shape.multiplyAdds(keyed: rows, attending: rows, leaving: rows, capacity: input.segments.length)
-    return imageMultiplyAdds(input.segments.layout) + shape.layers * layer + shape.width * configuration.text.vocabulary
+    return imageLayerMultiplyAdds(input.segments.layout) + shape.layers
+      * shape.multiplyAdds(keyed: rows, attending: rows, leaving: rows, capacity: input.segments.length)
+  }
+
+  func imageLayerMultiplyAdds(_ layout: ImageLayout) -> Int {
+    let (shape, rows) = (vision.transformer.shape, layout.tileRows)
+    return layout.tiles * shape.layers
+      * shape.multiplyAdds(keyed: rows, attending: rows, leaving: rows, capacity: rows)
   }
 
   /// Multiply-adds of vision tower and projector.
   func imageMultiplyAdds(_ layout: ImageLayout) -> Int {
     let (c, shape) = (configuration, vision.transformer.shape)
-    let rows = layout.tileRows
     let embedding = c.vision.patches * shape.width * 3 * c.vision.patchSize * c.vision.patchSize
-    let layer = shape.multiplyAdds(keyed: rows, attending: rows, leaving: rows, capacity: rows)
-    return layout.tiles * (embedding + shape.layers * layer)
+    return imageLayerMultiplyAdds(layout) + layout.tiles * embedding
       + layout.projectorRows * projector.outputs * (projector.inputs + projector.outputs)
   }
 }

@@ -36,11 +36,12 @@ extension VisionLanguageModel {
   package func run(
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)? = nil
   ) throws(ModelError) -> [LaneOutput] {
-    work.full += requests.count * multiplyAdds(input)
-    let image = try imageRows(input, requests, visitor: visitor)
+    work.full += requests.count * layerMultiplyAdds(input)
+    forget()
+    let image = try imageRows(input, Array(requests.indices), of: requests, nil, visitor: visitor)
     let rows = Array(0..<input.prefill)
-    let lanes = image.lanes.map { passed in
-      Lane(passed.program, id: passed.id, store: textStore(input), rows: rows).taking(over: passed)
+    let lanes = requests.enumerated().map { id, request in
+      Lane(request.program, id: id, store: textStore(input), rows: rows).taking(over: image[id])
     }
     return try readText(input, lanes, requests, image, visitor: visitor)
   }
@@ -50,7 +51,7 @@ extension VisionLanguageModel {
       text.transformer.shape, rows: input.prefill, capacity: input.segments.length, keepsResiduals: keepsResiduals)
   }
 
-  /// One pack through the text tower to its logits and generated tokens. `image` has the rows of at least these lanes.
+  /// One pack through the text tower to its logits and generated tokens. `image` has the lanes that do something before it.
   func readText(
     _ input: ModelInput, _ lanes: [Lane], _ requests: [LaneRequest], _ image: Packed, visitor: (any HookVisitor)?
   ) throws(ModelError) -> [LaneOutput] {
@@ -70,43 +71,41 @@ extension VisionLanguageModel {
   struct Packed {
     var lanes: [Lane]
     var x: Tensor
+
+    /// The lane of a request.
+    subscript(id: Int) -> Lane? { lanes.first { $0.id == id } }
   }
 
   // MARK: image
 
-  /// The projector's output, [image rows, text width] per lane that has rows. Conditions without anything to do before the text tower
-  /// share the first such lane; the others of them have no rows here.
+  /// The projector's output, [projector rows, text width], one lane for each of `programs` again.
+  ///
+  /// - Parameter lanes: the programs' tiles, in their order.
   func imageRows(
-    _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)?
+    _ input: ModelInput, _ lanes: [Lane], of programs: [Program], visitor: (any HookVisitor)?
   ) throws(ModelError) -> Packed {
+    if lanes.isEmpty { return Packed(lanes: [], x: Tensor(zeros: [0, projector.outputs])) }
     let (shape, layout) = (vision.transformer.shape, input.segments.layout)
-    let count = layout.tileRows
-    let firstIdle = requests.firstIndex { !$0.program.touchesImage }
-    var lanes = requests.enumerated().flatMap { i, request in
-      let runs = request.program.touchesImage || i == firstIdle
-      return (0..<layout.tiles).map { tile in
-        let rows = tile * count..<(tile + 1) * count
-        return Lane(
-          layout.tiles == 1 ? request.program : request.program.tile(rows), id: i, firstRow: rows.lowerBound,
-          store: PassStore(shape, rows: count, capacity: runs ? count : 0),
-          role: request.program.onlyReads ? .clean : .own, rows: runs ? Array(0..<count) : [])
-      }
-    }
+    var lanes = lanes
     placeRows(&lanes)
     let embedded = try lifting { () throws(TensorError) in try embed(input) }
     let x = Tensor(zeros: [lanes.reduce(0) { $0 + $1.rows.count }, shape.width])
-    for lane in lanes where !lane.rows.isEmpty {
-      (x.base + lane.first * shape.width).update(
-        from: embedded.base + lane.firstRow * shape.width, count: count * shape.width)
+    for lane in lanes {
+      for (n, row) in lane.rows.enumerated() {
+        (x.base + (lane.first + n) * shape.width).update(
+          from: embedded.base + (lane.firstRow + row) * shape.width, count: shape.width)
+      }
     }
-    var pass = TowerPass(vision.transformer, lanes: lanes, visitor: visitor, step: 0, engine: engine)
+    var pass = TowerPass(
+      vision.transformer, lanes: lanes, visitor: visitor, step: 0, engine: engine,
+      work: workspace(vision.transformer, lanes))
     pass.hook(.embed, nil, x.base)
     let normed = Tensor(zeros: x.shape)
     vision.preNorm(x.base, rows: pass.count(.keyed), width: shape.width, into: normed.base)
     _ = try pass.run(normed, keeping: Set(configuration.visionHiddenStates))
     work.computed += pass.multiplyAdds
     let features = configuration.visionHiddenStates.compactMap { pass.kept[$0] }
-    return try project(pass.lanes, features, requests, layout, visitor: visitor)
+    return try project(pass.lanes, features, programs, layout, visitor: visitor)
   }
 
   /// Patch, class and position embeddings of all tiles, [rows of the vision tower, width].
@@ -124,15 +123,15 @@ extension VisionLanguageModel {
   /// Selects the rows that the configuration names, puts the features side by side and runs the projector over all lanes, of which there
   /// is one for a request again.
   private func project(
-    _ passed: [Lane], _ features: [HiddenState], _ requests: [LaneRequest], _ layout: ImageLayout,
+    _ passed: [Lane], _ features: [HiddenState], _ programs: [Program], _ layout: ImageLayout,
     visitor: (any HookVisitor)?
   ) throws(ModelError) -> Packed {
     let (width, perTile, skip) = (configuration.vision.width, layout.selectedRows, hasClassRow ? 0 : 1)
-    var lanes = requests.indices.map { i in
+    var lanes = programs.indices.map { i in
       let tiles = Array(passed[i * layout.tiles..<(i + 1) * layout.tiles])
-      let runs = tiles.allSatisfy { !$0.rows.isEmpty }
+      let runs = tiles.allSatisfy { $0.failure == nil || $0.role == .clean }
       var lane = Lane(
-        requests[i].program, id: i, store: tiles[0].store, role: tiles[0].role,
+        programs[i], id: tiles[0].id, store: tiles[0].store, role: tiles[0].role,
         rows: runs ? Array(0..<layout.projectorRows) : [])
       lane.failure = tiles.lazy.compactMap(\.failure).first
       lane.results = LaneResults(tiles: tiles)
@@ -145,8 +144,8 @@ extension VisionLanguageModel {
       for row in lane.rows {
         let (tile, place) = (i * layout.tiles + row / perTile, skip + row % perTile)
         for (n, feature) in features.enumerated() {
-          (selected.base + (lane.first + row) * projector.inputs + n * width).update(
-            from: feature.x.base + (feature.firsts[tile] + place) * width, count: width)
+          guard let source = feature.row(place, of: tile, in: passed[tile].store) else { continue }
+          (selected.base + (lane.first + row) * projector.inputs + n * width).update(from: source, count: width)
         }
       }
     }
@@ -164,19 +163,19 @@ extension VisionLanguageModel {
   ) throws(ModelError) -> Packed {
     let width = text.transformer.shape.width
     let ids = input.ids + input.forced.dropLast()
-    let shared = image.lanes.first { !$0.program.touchesImage }?.first ?? 0
     var lanes = lanes
     placeRows(&lanes)
     let x = Tensor(zeros: [lanes.reduce(0) { $0 + $1.rows.count }, width])
     let spliced = Tensor(zeros: [ids.count, width])
     for lane in lanes where !lane.rows.isEmpty {
       var source = spliced
-      let passed = image.lanes[lane.id]
+      let passed = image[lane.id]
       if lane.role == .borrower, !lane.program.changesImage, let clean = lane.store.residuals?[0] {
         source = clean
+      } else if let passed, !passed.rows.isEmpty {
+        splice(ids, image.x.base + passed.first * width, input.segments.layout, into: spliced.base)
       } else {
-        let first = passed.rows.isEmpty ? shared : passed.first
-        splice(ids, image.x.base + first * width, input.segments.layout, into: spliced.base)
+        splice(ids, try cleanImage(input).rows.base, input.segments.layout, into: spliced.base)
       }
       for (n, row) in lane.rows.enumerated() {
         (x.base + (lane.first + n) * width).update(from: source.base + row * width, count: width)
@@ -187,7 +186,9 @@ extension VisionLanguageModel {
 
   /// The text tower over a pack of embedded rows.
   func decode(_ pack: Packed, step: Int, visitor: (any HookVisitor)?) throws(ModelError) -> Packed {
-    var pass = TowerPass(text.transformer, lanes: pack.lanes, visitor: visitor, step: step, engine: engine)
+    var pass = TowerPass(
+      text.transformer, lanes: pack.lanes, visitor: visitor, step: step, engine: engine,
+      work: workspace(text.transformer, pack.lanes))
     pass.hook(.embed, nil, pack.x.base)
     let hidden = try pass.run(pack.x)
     work.computed += pass.multiplyAdds

@@ -8,8 +8,12 @@ package struct SweepCost: Sendable, Equatable {
   package let shared: Int
   /// One pass of one condition with every row.
   package let full: Int
+  /// How many packs one after the other, the clean pass among them, as far as memory allows today.
+  package let packs: Int
 
-  package init(lanes: [Int], shared: Int, full: Int) { (self.lanes, self.shared, self.full) = (lanes, shared, full) }
+  package init(lanes: [Int], shared: Int, full: Int, packs: Int) {
+    (self.lanes, self.shared, self.full, self.packs) = (lanes, shared, full, packs)
+  }
 }
 
 extension VisionLanguageModel {
@@ -18,53 +22,67 @@ extension VisionLanguageModel {
   package func sweep(
     _ input: ModelInput, _ requests: [LaneRequest], visitor: (any HookVisitor)? = nil
   ) throws(ModelError) -> [LaneOutput] {
-    let plan = sweepPlan(input, requests)
-    work.full += requests.count * multiplyAdds(input)
-    var asked = requests
-    if plan.clean != nil, plan.rider == nil { asked.append(LaneRequest(Program(), outputRows: [])) }
-    let image = try imageRows(input, asked, visitor: visitor)
+    let plan = sweepPlan(input, requests, kept: keptRows(input))
+    let imagePlan = imagePlan(input, requests, needsClean: plan.needsCleanImage(requests))
+    work.full += requests.count * layerMultiplyAdds(input)
+    if imagePlan.borrows { _ = try cleanImage(input, forBorrowing: true) }
+    let asked = requests + [LaneRequest(Program(), outputRows: [])]  // the last is the clean pass, if nobody is
     var outputs = requests.map { _ in LaneOutput(logits: Tensor(zeros: [0]), rows: []) }
-    func run(_ lanes: [Lane]) throws(ModelError) {
+    func run(_ ids: [Int], _ lane: (Int) -> Lane) throws(ModelError) {
+      let image = try imageRows(input, ids, of: asked, imagePlan, visitor: visitor)
+      let lanes = ids.map { lane($0).taking(over: image[$0]) }
       let results = try readText(input, lanes, asked, image, visitor: visitor)
-      for (lane, output) in zip(lanes, results) where lane.id < outputs.count { outputs[lane.id] = output }
+      for (id, output) in zip(ids, results) where id < outputs.count { outputs[id] = output }
     }
-    func lane(_ id: Int, _ plan: TowerPlan, _ role: Lane.Role, _ store: PassStore) -> Lane {
-      Lane(
-        asked[id].program, id: id, store: store, role: role, rows: plan.embedded, plan: plan,
-        own: role == .own ? nil : ownKeys(input, role == .clean ? nil : plan)
-      ).taking(over: image.lanes[id])
+    var clean: PassStore?
+    if let cleanPlan = plan.clean {
+      let store = textStore(input, keepsResiduals: true)
+      if plan.prefix > 0 { keptPass?.store.copy(rows: plan.prefix, to: store) }
+      try run([plan.rider ?? requests.count]) { id in
+        Lane(
+          asked[id].program, id: id, store: store, role: .clean, rows: cleanPlan.embedded, plan: cleanPlan,
+          own: ownKeys(input, nil))
+      }
+      clean = store
+      keptPass = CleanPass(input: input, store: store, behindLast: RowSet(cleanPlan.read))
     }
-    var store: PassStore?
-    if let clean = plan.clean {
-      let filled = textStore(input, keepsResiduals: true)
-      try run([lane(plan.rider ?? requests.count, clean, .clean, filled)])
-      store = filled
+    let packs = packs(input, requests, plan)
+    work.packs = max(work.packs, packs.count + (clean == nil ? 0 : 1))
+    for pack in packs {
+      try run(pack) { id in
+        Lane(
+          asked[id].program, id: id, store: clean ?? textStore(input), role: clean == nil ? .own : .borrower,
+          rows: plan.lanes[id].embedded, plan: plan.lanes[id], own: clean == nil ? nil : ownKeys(input, plan.lanes[id]))
+      }
     }
-    let others = requests.indices.filter { $0 != plan.rider }
-    try run(others.map { lane($0, plan.lanes[$0], store == nil ? .own : .borrower, store ?? textStore(input)) })
     return outputs
   }
 
   /// How `sweep` will run the requests; nothing has run yet.
-  package func sweepPlan(_ input: ModelInput, _ requests: [LaneRequest]) -> SweepPlan {
+  package func sweepPlan(
+    _ input: ModelInput, _ requests: [LaneRequest], kept: KeptRows = KeptRows()
+  ) -> SweepPlan {
     let shape = text.transformer.shape
     let tower = PlannedTower(.text, layers: shape.layers, heads: shape.heads, rows: input.prefill, causal: true)
     let image = RowSet(input.segments.segments.lazy.filter { $0.kind == .image }.flatMap(\.rows))
     return SweepPlan(
-      requests, on: tower, differing: requests.map { $0.program.changesImage ? image : [] }, later: input.decoded
+      requests, on: tower, differing: requests.map { $0.program.changesImage ? image : [] }, later: input.decoded,
+      kept: kept
     ) { shape.multiplyAdds($0, capacity: input.segments.length) }
   }
 
   /// What `sweep` will compute, in multiply-adds, beside generated tokens.
   package func sweepCost(_ input: ModelInput, _ requests: [LaneRequest]) -> SweepCost {
     let plan = sweepPlan(input, requests)
-    let image = imageMultiplyAdds(input.segments.layout)
-    let lanes = zip(requests, plan.costs).map { request, cost in
-      cost + (request.program.touchesImage ? image : 0)
-        + request.outputRows.count * configuration.text.width * configuration.text.vocabulary
+    let isIdle = plan.needsCleanImage(requests)
+    let image = imagePlan(input, requests, needsClean: isIdle)
+    let lanes = requests.indices.map { i in
+      plan.costs[i] + image.costs[i]
+        + requests[i].outputRows.count * configuration.text.width * configuration.text.vocabulary
     }
-    let idle = plan.clean != nil && plan.rider == nil || requests.contains { !$0.program.touchesImage }
-    return SweepCost(lanes: lanes, shared: plan.cleanCost + (idle ? image : 0), full: multiplyAdds(input))
+    return SweepCost(
+      lanes: lanes, shared: plan.cleanCost + (isIdle || image.borrows ? imageMultiplyAdds(input.segments.layout) : 0),
+      full: multiplyAdds(input), packs: packs(input, requests, plan).count + (plan.clean == nil ? 0 : 1))
   }
 
   /// Memory for the keys and values that a lane brings to its decoding, of the plan's rows and of the decoded ones.
@@ -76,5 +94,12 @@ extension VisionLanguageModel {
       input.decoded.count + (plan?.layers[layer].keyed.count { $0 <= last } ?? 0)
     }
     return OwnKeys(shape, rows: rows, last: last)
+  }
+}
+
+extension SweepPlan {
+  /// Whether the image is needed as no condition changes it: for a clean pass that nobody asked for, or a condition of the text tower.
+  func needsCleanImage(_ requests: [LaneRequest]) -> Bool {
+    clean != nil && rider == nil || requests.contains { !$0.program.touchesImage }
   }
 }

@@ -23,6 +23,11 @@ package final class VisionLanguageModel {
   package let dtype: ComputeType
   /// Where the packed weights live.
   package let residency: Residency
+  /// Bytes that the conditions of one example may take at a time; nil: half of what is available then.
+  package var memory: Int?
+  var keptImage: CleanImage?
+  var keptPass: CleanPass?
+  var workspaces: [Tower: Workspace] = [:]
   private(set) var vision: VisionEncoder
   let projector: Projector
   private(set) var text: TextDecoder
@@ -91,11 +96,13 @@ package final class VisionLanguageModel {
   package var hasClassRow: Bool { configuration.visionFeatureSelect == .full }
 }
 
-/// Multiply-adds of matrix products in both towers and the projector.
+/// Multiply-adds of the matrix products in the layers of both towers.
 package struct Work: Sendable, Equatable {
   package var computed = 0
   /// What the same would have taken with every row of every condition.
   package var full = 0
+  /// The most packs that one example's conditions were split into.
+  package var packs = 0
 }
 
 /// One example, as the model takes it.

@@ -232,7 +232,7 @@ package final class Session {
       try plan(condition, item, probed: true, wish)
     }
     let full = model.multiplyAdds(item.input)
-    var (own, shared) = (lanes.map { _ in full }, 0)
+    var (own, shared, packs) = (lanes.map { _ in full }, 0, 1)
     let runs = SourceRuns(lanes.flatMap(\.resolver.sources))
     for image in reuse ? Self.images : [] {
       let batch = lanes.indices.filter { lanes[$0].condition.image == image }
@@ -240,10 +240,11 @@ package final class Session {
       let cost = model.sweepCost(item.input, batch.map { request(lanes[$0], item, wish, runs) })
       for (index, value) in zip(batch, cost.lanes) { own[index] = value }
       shared += cost.shared
+      packs = max(packs, cost.packs)
     }
     return Cost(
       visits: lanes.map { plannedVisits($0, item.input.segments.layout) },
-      multiplyAdds: SweepCost(lanes: own, shared: shared, full: full))
+      multiplyAdds: SweepCost(lanes: own, shared: shared, full: full, packs: packs))
   }
 
   /// Visits that the prefill plans, in hook point x lane.

@@ -13,8 +13,10 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var example: ExampleOptions
   @OptionGroup var plugins: PluginOptions
   @Option(help: "Forward passes; the median counts.") var repeats = 7
-  @Flag(help: "One pass for each line of standard input, 'clean' or 'hooked': to alternate with other programs.")
+  @Flag(help: "One turn for each line of standard input, 'clean', 'hooked' or a sweep: to alternate with other programs.")
   var paced = false
+  @Option(help: "A sweep of conditions against the clean pass instead.")
+  var sweep: BenchSweep?
 
   func validate() throws {
     guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeats must lie in 1...1000000") }
@@ -25,6 +27,7 @@ struct BenchCommand: ParsableCommand {
     let specs = try plugins.specs()
     let model = try model.open()
     let input = try example.input(model)
+    if let sweep { return try sweep.measure(model, input, repeats: repeats) }
     let (clean, hooked) = (try session(model, [], reuse: false), try session(model, specs, reuse: false))
     if paced { return try runPaced(clean, hooked, input) }
     var times: (clean: [Double], hooked: [Double], visits: Int) = ([], [], 0)
@@ -58,7 +61,11 @@ struct BenchCommand: ParsableCommand {
     func tell(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
     tell("ready")
     while let line = readLine() {
-      tell("\(try time(line == "hooked" ? hooked : clean, input).milliseconds)")
+      if let sweep = BenchSweep(rawValue: line) {
+        tell("\(try sweep.milliseconds(clean.model, input))")
+      } else {
+        tell("\(try time(line == "hooked" ? hooked : clean, input).milliseconds)")
+      }
     }
   }
 

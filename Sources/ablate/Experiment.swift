@@ -11,9 +11,11 @@ struct Experiment {
   private let search: PluginSearch
   private let path: String
   private let reuse: Bool
+  private let memory: Int?
 
-  init(manifestPath: String, reuse: Bool = true) throws {
-    (path, self.reuse) = (manifestPath, reuse)
+  /// - Parameter memory: GiB that the conditions of one example may take at a time.
+  init(manifestPath: String, reuse: Bool = true, memory: Double? = nil) throws {
+    (path, self.reuse, self.memory) = (manifestPath, reuse, memory.map { Int($0 * 0x1p30) })
     manifest = try Manifest(contentsOf: manifestPath)
     let folder = (manifestPath as NSString).deletingLastPathComponent
     search = PluginSearch(base: folder.isEmpty ? "." : folder)
@@ -27,7 +29,10 @@ struct Experiment {
   }
 
   func modelEvaluator(of model: ModelReference) throws -> ModelEvaluator {
-    try ModelEvaluator(manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse)
+    let evaluator = try ModelEvaluator(
+      manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse)
+    evaluator.model.memory = memory
+    return evaluator
   }
 
   /// The first model's evaluator, after the first example was planned on it: a wrong selector or layer is found before anything is

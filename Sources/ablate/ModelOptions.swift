@@ -70,6 +70,21 @@ struct ExampleOptions: ParsableArguments {
   }
 }
 
+struct MemoryOptions: ParsableArguments {
+  @Option(
+    name: .customLong("memory"),
+    help: ArgumentHelp(
+      "Memory that the conditions of one example may take at a time; more conditions run in several packs. By default half of what is "
+        + "available.", valueName: "GiB"))
+  var gibibytes: Double?
+
+  func validate() throws {
+    guard gibibytes.map({ $0 > 0 && $0 < 1e6 }) ?? true else {
+      throw ValidationError("--memory must be a positive number of GiB")
+    }
+  }
+}
+
 struct PluginOptions: ParsableArguments {
   @Option(
     name: .customLong("plugin"),

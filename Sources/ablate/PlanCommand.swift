@@ -20,8 +20,10 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup
   var sharding: ShardingOptions
 
+  @OptionGroup var memory: MemoryOptions
+
   func run() throws {
-    let experiment = try Experiment(manifestPath: manifest)
+    let experiment = try Experiment(manifestPath: manifest, memory: memory.gibibytes)
     if let shards {
       let folder = sharding.folder(of: experiment)
       let list = try sharding.list(experiment, count: shards)

@@ -36,6 +36,8 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Compute every row of every condition, sharing nothing between conditions.")
   var noReuse = false
 
+  @OptionGroup var memory: MemoryOptions
+
   @Flag(help: "No progress on stderr.")
   var quiet = false
 
@@ -45,7 +47,7 @@ struct RunCommand: ParsableCommand {
       Progress.toStandardError("\nfinishing the example in hand; once more to stop at once\n")
     }
     defer { withExtendedLifetime(sources) {} }
-    let experiment = try Experiment(manifestPath: manifest, reuse: !noReuse)
+    let experiment = try Experiment(manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
     if let shard {
       try runShard(shard, of: experiment, in: folder, interruption)

@@ -1,3 +1,4 @@
+import Synchronization
 import Tensors
 
 /// One imperative plugin's view of one activation of one lane: a dense f32 copy with canaries around it.
@@ -29,20 +30,38 @@ package protocol HookVisitor: AnyObject {
   func visit(_ batch: [Visit]) -> [LaneFailure]
 }
 
-/// Memory that a plugin may touch, between two canaries.
+/// Memory that a plugin may touch, between two canaries. It is kept for the next copy: fresh pages would cost more than the copying.
 package final class StagedCopy {
+  private static let kept = Mutex<[FloatStorage]>([])
+  /// Floats that are kept at most: 64 MB.
+  private static let most = 1 << 24
   package static let margin = 16
   private static let canary: UInt32 = 0x7FC0_DEAD  // a NaN, so that reading it shows as well
   private let storage: FloatStorage
   package let count: Int
   package var base: Floats { storage.base + StagedCopy.margin }
 
+  /// What lies between the canaries is not set.
   init(count: Int) {
     self.count = count
-    storage = FloatStorage(zeros: count + 2 * StagedCopy.margin)
+    storage = StagedCopy.storage(count + 2 * StagedCopy.margin)
     for i in 0..<StagedCopy.margin {
       for edge in [i, StagedCopy.margin + count + i] { storage.base[edge] = Float(bitPattern: StagedCopy.canary) }
     }
+  }
+
+  deinit {
+    StagedCopy.kept.withLock { [storage] kept in
+      if kept.reduce(storage.count, { $0 + $1.count }) <= StagedCopy.most { kept.append(storage) }
+    }
+  }
+
+  /// The smallest that is kept and large enough, or a new one.
+  private static func storage(_ count: Int) -> FloatStorage {
+    kept.withLock { kept in
+      let fitting = kept.indices.filter { kept[$0].count >= count }
+      return fitting.min { kept[$0].count < kept[$1].count }.map { kept.remove(at: $0) }
+    } ?? FloatStorage(zeros: count)
   }
 
   /// Whether nothing was written outside the copy.

@@ -1,4 +1,5 @@
 import CKernels
+import Synchronization
 import Tensors
 
 /// One way to a plugin: gather the declared rows into a dense copy, call, check, scatter. Costs one set look-up per site where
@@ -98,13 +99,17 @@ struct HookedSite {
   }
 
   private func compare(_ visit: Visit, _ selection: Selection) -> ck_difference {
-    var difference = ck_difference()
-    var copied = visit.data.base
-    for piece in selection.runs {
-      ck_compare(piece.baseAddress, copied, Int64(piece.count), &difference)
-      copied += piece.count
+    let difference = Mutex(ck_difference())
+    selection.forEachShare { runs, place in
+      var share = ck_difference()
+      var copied = visit.data.base + place
+      for run in runs {
+        ck_compare(run.baseAddress, copied, Int64(run.count), &share)
+        copied += run.count
+      }
+      difference.withLock { $0.add(share) }
     }
-    return difference
+    return difference.withLock { $0 }
   }
 
   /// Edits and readings as data.
@@ -182,6 +187,14 @@ struct HookedSite {
   }
 }
 
+extension ck_difference {
+  fileprivate mutating func add(_ other: ck_difference) {
+    changed += other.changed
+    not_finite += other.not_finite
+    largest = max(largest, other.largest)
+  }
+}
+
 extension Visit {
   /// What is wrong with the copy that came back, if anything.
   fileprivate func complaint(_ difference: ck_difference) -> String? {
@@ -209,7 +222,7 @@ struct Selection {
   init(_ op: Op, _ lane: Lane, site: HookedSite) {
     keysEndAtRow = site.point.site.axes == .headsRowsKeys && site.shape.causal
     let span = lane[site.point.site.stage]
-    if case .borrower = lane.role, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
+    if lane.role != .own, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
       rows = op.rows.filter { $0 < lane.store.rows }
       (allRows, before) = (rows, 0)
       width = site.width
@@ -279,8 +292,13 @@ struct Selection {
     }
   }
 
-  /// The pieces with neighbours joined, so that a whole activation is one.
-  var runs: [UnsafeMutableBufferPointer<Float>] {
+  /// `body(runs, place)` on all threads: a share of the pieces, neighbours joined so that a whole activation is one, and the place of the
+  /// share's first entry in a dense copy.
+  func forEachShare(_ body: ([UnsafeMutableBufferPointer<Float>], Int) -> Void) {
+    parallelFor(pieces.count, grain: max(1, 32768 / max(width, 1))) { body(runs(pieces[$0]), $0.lowerBound * width) }
+  }
+
+  private func runs(_ pieces: ArraySlice<Floats>) -> [UnsafeMutableBufferPointer<Float>] {
     pieces.reduce(into: []) { runs, piece in
       if let last = runs.last, let start = last.baseAddress, start + last.count == piece {
         runs[runs.count - 1] = UnsafeMutableBufferPointer(start: start, count: last.count + width)
@@ -291,18 +309,22 @@ struct Selection {
   }
 
   func gather(into copy: Floats) {
-    var target = copy
-    for run in runs {
-      _ = UnsafeMutableBufferPointer(start: target, count: run.count).update(fromContentsOf: run)
-      target += run.count
+    forEachShare { runs, place in
+      var target = copy + place
+      for run in runs {
+        _ = UnsafeMutableBufferPointer(start: target, count: run.count).update(fromContentsOf: run)
+        target += run.count
+      }
     }
   }
 
   func scatter(_ copy: ConstFloats) {
-    var source = copy
-    for run in runs {
-      _ = run.update(fromContentsOf: UnsafeBufferPointer(start: source, count: run.count))
-      source += run.count
+    forEachShare { runs, place in
+      var source = copy + place
+      for run in runs {
+        _ = run.update(fromContentsOf: UnsafeBufferPointer(start: source, count: run.count))
+        source += run.count
+      }
     }
   }
 

@@ -14,13 +14,16 @@ package final class PassStore {
   /// Residual stream at resid_pre of each layer, and behind the last: [capacity, width]; nil unless kept.
   let residuals: [Tensor]?
 
-  init(_ shape: TowerShape, rows: Int, capacity: Int, keepsResiduals: Bool = false) {
+  /// - Parameter keepsLayers: whether keys and values are read behind their layer; if not, the layers have the same memory.
+  init(_ shape: TowerShape, rows: Int, capacity: Int, keepsResiduals: Bool = false, keepsLayers: Bool = true) {
     (self.rows, self.capacity) = (rows, capacity)
-    let layers = shape.layers
     let heads = [shape.kvHeads, capacity, shape.headWidth]
-    keys = (0..<layers).map { _ in Tensor(zeros: heads) }
-    values = (0..<layers).map { _ in Tensor(zeros: heads) }
-    residuals = keepsResiduals ? (0...layers).map { _ in Tensor(zeros: [capacity, shape.width]) } : nil
+    func stores() -> [Tensor] {
+      let first = Tensor(zeros: heads)
+      return (0..<shape.layers).map { $0 == 0 || !keepsLayers ? first : Tensor(zeros: heads) }
+    }
+    (keys, values) = (stores(), stores())
+    residuals = keepsResiduals ? (0...shape.layers).map { _ in Tensor(zeros: [capacity, shape.width]) } : nil
   }
 
   /// The residual stream at a hook point, [capacity, width], where it is kept.
@@ -111,8 +114,9 @@ package struct Lane {
     (keyed.rows, attending.rows, leaving.rows) = (layer.keyed, layer.attending, layer.leaving)
   }
 
-  /// With what the lane left in the tower before.
-  func taking(over passed: Lane) -> Lane {
+  /// With what the lane left in the tower before, if it was there.
+  func taking(over passed: Lane?) -> Lane {
+    guard let passed else { return self }
     var lane = self
     (lane.failure, lane.results) = (passed.failure, passed.results)
     if passed.failure != nil && role != .clean { lane.rows = [] }

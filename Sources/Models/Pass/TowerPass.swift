@@ -21,35 +21,42 @@ struct TowerPass {
   /// Multiply-adds of the matrix products so far.
   private(set) var multiplyAdds = 0
 
-  init(_ tower: Transformer, lanes: [Lane], visitor: (any HookVisitor)?, step: Int, engine: Engine) {
+  /// - Parameter work: has room for these lanes.
+  init(
+    _ tower: Transformer, lanes: [Lane], visitor: (any HookVisitor)?, step: Int, engine: Engine, work: Workspace
+  ) {
     self.tower = tower
     self.engine = engine
     self.visitor = visitor
     self.step = step
     self.lanes = lanes
     active = lanes.reduce(into: []) { $0.formUnion($1.program.ops.keys) }
-    work = Workspace(tower, lanes: lanes)
+    self.work = work
   }
 
   var shape: TowerShape { tower.shape }
   /// Rows in the pack, by stage of the layer.
   func count(_ stage: Stage) -> Int { lanes.last.map { $0[stage].first + $0[stage].rows.count } ?? 0 }
 
-  /// Runs all layers over the pack `x` [rows of all lanes, width]; returns the pack behind the last layer: each lane's planned rows.
+  /// Runs all layers over the pack `x` [rows of all lanes, width]; returns the pack behind the last layer: each lane's planned rows,
+  /// in the workspace's memory.
   ///
   /// - Parameter depths: hidden states to keep, 0 for the input of layer 0.
   mutating func run(_ x: Tensor, keeping depths: Set<Int> = []) throws(ModelError) -> Tensor {
     var x = x
     for layer in tower.blocks.indices {
+      keep(x, depths, layer)
       x = admit(x, at: layer)
-      if depths.contains(layer) { kept[layer] = HiddenState(x: x.copy(), firsts: lanes.map(\.first)) }
       do { try block(layer, x) } catch { throw .tensor(error) }
     }
-    x = admit(x, at: tower.blocks.count)
-    if depths.contains(tower.blocks.count) {
-      kept[tower.blocks.count] = HiddenState(x: x, firsts: lanes.map(\.first))
-    }
-    return x
+    keep(x, depths, tower.blocks.count)
+    return admit(x, at: tower.blocks.count)
+  }
+
+  /// Before rows that only a reader of this depth needs leave the pack.
+  private mutating func keep(_ x: Tensor, _ depths: Set<Int>, _ layer: Int) {
+    guard depths.contains(layer) else { return }
+    kept[layer] = HiddenState(depth: layer, x: x.copy(), spans: lanes.map(\.leaving))
   }
 
   /// The rows of this layer, from the rows behind the last one and, where a borrower needs more, from the clean residual stream. Lanes
@@ -65,7 +72,7 @@ struct TowerPass {
     }
     placeRows(&lanes)
     guard zip(before, lanes).contains(where: { $0.rows != $1.keyed.rows }) else { return x }
-    let packed = Tensor(zeros: [count(.keyed), shape.width])
+    let packed = work.stream(besides: x, rows: count(.keyed), width: shape.width)
     for (lane, old) in zip(lanes, before) { admit(lane, from: x, old, at: layer, into: packed) }
     return packed
   }
@@ -193,14 +200,61 @@ struct TowerPass {
 
 /// The residual stream at one depth, as a layer left it: a plugin that writes at `resid_pre` of the next layer does not change it.
 struct HiddenState {
+  let depth: Int
   /// [rows of the pack then, width]
   let x: Tensor
-  /// Place of each lane's first row in `x`, by lane.
-  let firsts: [Int]
+  /// Rows in `x`, by lane.
+  let spans: [Span]
+
+  /// A row of the lane at this place in the pack: computed, or the clean pass's.
+  func row(_ row: Row, of lane: Int, in store: PassStore) -> ConstFloats? {
+    let width = x.shape[1]
+    if let place = spans[lane].rows.firstIndex(of: row) {
+      return ConstFloats(x.base + (spans[lane].first + place) * width)
+    }
+    return store.residuals.map { ConstFloats($0[depth].base + row * width) }
+  }
 }
 
-/// Buffers of one pass, sized for the largest pack and the largest lane that it will hold.
+/// What passes need of a workspace.
+struct WorkExtent {
+  /// Of the largest pack, of the largest lane, and of the largest lane whose scores a hook looks at.
+  private(set) var rows: Int
+  private(set) var laneRows: Int
+  private(set) var lookedRows: Int
+  /// Keys.
+  private(set) var capacity: Int
+
+  init(_ lanes: [Lane], tower: Tower) {
+    func most(_ lane: Lane) -> Int {
+      max(lane.rows.count, lane.plan?.layers.map(\.keyed.count).max() ?? 0, lane.plan?.read.count ?? 0)
+    }
+    rows = lanes.reduce(0) { $0 + most($1) }
+    laneRows = lanes.map(most).max() ?? 0
+    let looked = lanes.filter { $0.program.ops.keys.contains { $0.tower == tower && $0.site.axes == .headsRowsKeys } }
+    lookedRows = looked.map(most).max() ?? 0
+    capacity = lanes.map(\.store.capacity).max() ?? 0
+  }
+
+  func covers(_ other: WorkExtent) -> Bool {
+    rows >= other.rows && laneRows >= other.laneRows && lookedRows >= other.lookedRows && capacity >= other.capacity
+  }
+
+  func joined(_ other: WorkExtent) -> WorkExtent {
+    var both = self
+    both.rows = max(rows, other.rows)
+    both.laneRows = max(laneRows, other.laneRows)
+    both.lookedRows = max(lookedRows, other.lookedRows)
+    both.capacity = max(capacity, other.capacity)
+    return both
+  }
+}
+
+/// Buffers of passes over one tower, kept from pass to pass: layers and decoding steps take no memory of their own.
 final class Workspace {
+  let extent: WorkExtent
+  /// The residual stream, by turns: [rows, width].
+  private let streams: [Tensor]
   let normed: FloatStorage
   let q: FloatStorage
   let k: FloatStorage
@@ -214,12 +268,11 @@ final class Workspace {
   /// One block of a hooked lane's scores, then its pattern: [heads, rows, keys].
   let scores: FloatStorage
 
-  init(_ tower: Transformer, lanes: [Lane]) {
+  init(_ tower: Transformer, _ extent: WorkExtent) {
+    self.extent = extent
     let shape = tower.shape
-    func most(_ lane: Lane) -> Int { max(lane.rows.count, lane.plan?.layers.map(\.keyed.count).max() ?? 0) }
-    let rows = lanes.reduce(0) { $0 + most($1) }
-    let largest = lanes.map(most).max() ?? 0
-    let capacity = lanes.map(\.store.capacity).max() ?? 0
+    let (rows, largest, capacity) = (extent.rows, extent.laneRows, extent.capacity)
+    streams = (0..<2).map { _ in Tensor(zeros: [rows, shape.width]) }
     let (queries, keys) = (shape.heads * shape.headWidth, shape.kvHeads * shape.headWidth)
     normed = FloatStorage(zeros: rows * shape.width)
     q = FloatStorage(zeros: rows * queries)
@@ -236,11 +289,32 @@ final class Workspace {
         scores: FloatStorage(zeros: scoreCount(TowerPass.cachedScoreBytes, heads: group, rows: largest, capacity)),
         mixed: FloatStorage(zeros: group * largest * shape.headWidth))
     }
-    let looked = lanes.filter {
-      $0.program.ops.keys.contains { $0.tower == shape.tower && $0.site.axes == .headsRowsKeys }
-    }
     scores = FloatStorage(
-      zeros: scoreCount(tower.scoreBytes, heads: shape.heads, rows: looked.map(most).max() ?? 0, capacity))
+      zeros: scoreCount(tower.scoreBytes, heads: shape.heads, rows: extent.lookedRows, capacity))
+  }
+
+  /// The stream that `x` does not lie in.
+  func stream(besides x: Tensor, rows: Int, width: Int) -> Tensor {
+    (x.storage === streams[0].storage ? streams[1] : streams[0]).reshaped([rows, width])
+  }
+}
+
+extension TowerShape {
+  /// Bytes that a row of a pack takes in a workspace.
+  var bytesPerRow: Int {
+    4 * (4 * width + 3 * heads * headWidth + 2 * kvHeads * headWidth + 2 * mlpWidth)
+  }
+}
+
+extension VisionLanguageModel {
+  /// The tower's workspace, larger than before if these lanes need it.
+  func workspace(_ tower: Transformer, _ lanes: [Lane]) -> Workspace {
+    let needed = WorkExtent(lanes, tower: tower.shape.tower)
+    let kept = workspaces[tower.shape.tower]
+    if let kept, kept.extent.covers(needed) { return kept }
+    let work = Workspace(tower, kept.map { $0.extent.joined(needed) } ?? needed)
+    workspaces[tower.shape.tower] = work
+    return work
   }
 }
 

@@ -13,14 +13,19 @@ package struct SweepPlan: Sendable, Equatable {
   package let costs: [Int]
   package let cleanCost: Int
 
+  /// Rows at the beginning that the clean pass takes from an earlier one.
+  package let prefix: Int
+
   package var total: Int { costs.reduce(cleanCost, +) }
 
   /// - Parameters:
   ///   - differing: per request, the rows that enter the tower with other values than without any intervention.
   ///   - later: rows that are decoded behind the prefill.
+  ///   - kept: what an earlier clean pass has of this one.
   ///   - cost: of what a plan computes, in multiply-adds.
   package init(
-    _ requests: [LaneRequest], on tower: PlannedTower, differing: [RowSet], later: Range<Row>, cost: (TowerPlan) -> Int
+    _ requests: [LaneRequest], on tower: PlannedTower, differing: [RowSet], later: Range<Row>,
+    kept: KeptRows = KeptRows(), cost: (TowerPlan) -> Int
   ) {
     let all = RowSet(0..<tower.rows)
     let own = requests.map { TowerPlan($0.program, on: tower, differing: all, read: $0.outputRows, later: later) }
@@ -35,13 +40,16 @@ package struct SweepPlan: Sendable, Equatable {
       let read = RowSet(lane.0.outputRows + lane.0.program[last].flatMap(\.rows))
       return taken.union(read.subtracting(lane.1.differing.last ?? []))
     }
+    // From the first row on that somebody takes from there and the earlier pass has not.
+    prefix = min(kept.prefix, taken.subtracting(kept.behindLast).first ?? kept.prefix)
     let clean = TowerPlan(
-      rider.map { requests[$0].program } ?? Program(), on: tower, differing: all, read: taken.rows,
+      rider.map { requests[$0].program } ?? Program(), on: tower, differing: RowSet(prefix..<tower.rows),
+      read: taken.rows,
       later: tower.rows..<(tower.rows + 1))
     var costs = borrowing.map(cost)
     if let rider { costs[rider] = cost(clean) }
     let cleanCost = rider == nil ? cost(clean) : 0
-    if costs.reduce(cleanCost, +) < ownCosts.reduce(0, +) {
+    if costs.reduce(cleanCost, +) <= ownCosts.reduce(0, +) {
       var lanes = borrowing
       if let rider { lanes[rider] = clean }
       (self.clean, self.rider, self.lanes, self.costs, self.cleanCost) = (clean, rider, lanes, costs, cleanCost)
@@ -49,6 +57,16 @@ package struct SweepPlan: Sendable, Equatable {
       (self.clean, self.rider, lanes, self.costs, self.cleanCost) = (nil, nil, own, ownCosts, 0)
     }
   }
+}
+
+/// What an earlier clean pass, of another prompt about the same image, has of this one.
+package struct KeptRows: Sendable {
+  /// So many rows have the same ids and image: causality hides the rest from them.
+  package var prefix = 0
+  /// Of those, the rows that it has behind the last layer.
+  package var behindLast: RowSet = []
+
+  package init(prefix: Int = 0, behindLast: RowSet = []) { (self.prefix, self.behindLast) = (prefix, behindLast) }
 }
 
 extension Program {

@@ -61,7 +61,7 @@ package struct TowerPlan: Sendable, Equatable {
   /// Rows that are in the pack where the tower begins.
   package let embedded: [Row]
   package let layers: [LayerRows]
-  /// Rows that are read behind the last layer.
+  /// Rows that are read behind the last layer (and behind others, where the plan was asked for that).
   package let read: [Row]
   /// Of all rows, those that can differ behind 0, 1, ... all layers.
   package let differing: [RowSet]
@@ -69,9 +69,11 @@ package struct TowerPlan: Sendable, Equatable {
   /// - Parameters:
   ///   - differing: rows that are not the clean pass's where the tower begins; all of them for a lane that has no clean pass to borrow.
   ///   - read: rows that are wanted behind the last layer.
+  ///   - depths: they are wanted behind so many layers too: features that a projector takes from several layers.
   ///   - later: rows that will be computed after this pass, and may then attend to it.
   package init(
-    _ program: Program, on tower: PlannedTower, differing: RowSet = [], read: [Row], later: Range<Row> = 0..<0
+    _ program: Program, on tower: PlannedTower, differing: RowSet = [], read: [Row], depths: Set<Int> = [],
+    later: Range<Row> = 0..<0
   ) {
     let all = RowSet(0..<tower.rows)
     let spread = Spread(program, on: tower, from: differing)
@@ -90,7 +92,7 @@ package struct TowerPlan: Sendable, Equatable {
       let edges = Edges(program, tower, layer)
       let keyed = edges.keys(for: attending, and: later, among: differing.keys).union(seen(.keyed)).union(attending)
       layers.append(LayerRows(keyed: keyed.rows, attending: attending.rows, leaving: leaving.rows))
-      needed = keyed
+      needed = depths.contains(layer) ? keyed.union(RowSet(self.read)) : keyed
     }
     self.layers = layers.reversed()
     let embed = HookPoint(tower.tower, nil, .embed)
@@ -193,6 +195,10 @@ extension Op {
     case .call(_, false), .capture, .mass: false
     }
   }
+}
+
+extension Op {
+  var isCapture: Bool { if case .capture = action { true } else { false } }
 }
 
 extension HookPoint {
