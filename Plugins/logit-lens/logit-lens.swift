@@ -2,7 +2,8 @@
 // item.
 //
 // For every label field "part/..." it asks for the rank, logit and log-probability of that label at the rows of the
-// mask of the same name. The host answers within the pass; this file only asks, and gives the answers their names.
+// mask of the same name, and, with `words`, for the words that stand first there. The host answers within the pass; this
+// file only asks, and gives the answers their names.
 import Glibc
 import PluginABI
 
@@ -59,6 +60,7 @@ final class LogitLens {
         (reading.vocabulary_first, reading.vocabulary_count) = (first, last - first + 1)
       case "forms": for i in 0..<Int(value.n) { reading.forms |= Self.forms[String(cString: value.sv[i]!)]! }
       case "pieces": reading.pieces = UInt32(Self.pieces.firstIndex(of: text)!)
+      case "words": reading.top = UInt32(value.i)
       case "ties": reading.ties = text == "best" ? ABLATE_TIES_BEST : ABLATE_TIES_MEAN
       default: break
       }
@@ -103,28 +105,95 @@ final class LogitLens {
   /// The answers again, with the names of sites and labels in the place of indices.
   func answer(_ lane: UInt32, _ columns: [ablate_column], _ n: UInt64) -> ablate_status {
     guard let known = lanes.removeValue(forKey: lane), n > 0 else { return ABLATE_OK }
-    func integers(_ name: String) -> [Int64] {
-      let column = columns.first { String(cString: $0.name) == name }
-      return (0..<Int(n)).map { column?.data.load(fromByteOffset: 8 * $0, as: Int64.self) ?? -1 }
+    let answers = Answers(columns, Int(n))
+    let sites = answers.integers("reading").map { known.questions[Int($0)] }.map { "\($0.tower).\($0.site)" }
+    let labels = answers.integers("label")
+    let ranked = labels.indices.filter { labels[$0] >= 0 }
+    var ranks = Table()
+    ranks.add("site", ranked.map { sites[$0] })
+    ranks.add("label", ranked.map { known.labels[Int(labels[$0])] })
+    for name in ["layer", "row"] { ranks.add(name, answers.integers(name), at: ranked) }
+    for name in ["rank", "logit", "logprob"] { ranks.add(name, answers.numbers(name), at: ranked) }
+    let status = emit(ranks, "logit_lens", lane)
+    guard status == ABLATE_OK, reading.top > 0 else { return status }
+    // Words come best first, as many in a row as were asked for, or as the vocabulary range has.
+    let fields = answers.integers("reading").map { known.questions[Int($0)].field }
+    let (places, texts) = (answers.numbers("rank"), answers.texts("word"))
+    let firsts = labels.indices.filter { labels[$0] < 0 && places[$0] == 1 }
+    var words = Table()
+    words.add("site", firsts.map { sites[$0] })
+    words.add("label", firsts.map { fields[$0] })
+    for name in ["layer", "row"] { words.add(name, answers.integers(name), at: firsts) }
+    for place in 0..<Int(reading.top) {
+      func word(_ first: Int) -> String {
+        let i = first + place
+        return i < texts.count && labels[i] < 0 && places[i] == Double(place + 1) ? texts[i] : ""
+      }
+      words.add("word_\(place + 1)", firsts.map(word))
     }
-    let memory = Lent()
-    func texts(_ name: String, _ all: [String]) -> ablate_column {
-      let offsets = all.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.utf8.count)) }
-      return column(name, ABLATE_T_STR, memory.array(all.flatMap { Array($0.utf8) }), memory.array(offsets))
+    return emit(words, "words", lane)
+  }
+
+  private func emit(_ table: Table, _ name: String, _ lane: UInt32) -> ablate_status {
+    table.count == 0
+      ? ABLATE_OK
+      : host.pointee.emit(
+        host.pointee.ctx, lane, name, table.columns, UInt64(table.columns.count), UInt64(table.count))
+  }
+}
+
+/// The columns of end_lane.
+struct Answers {
+  private let columns: [String: ablate_column]
+  private let count: Int
+
+  init(_ columns: [ablate_column], _ count: Int) {
+    self.count = count
+    self.columns = Dictionary(columns.map { (String(cString: $0.name), $0) }) { first, _ in first }
+  }
+
+  func integers(_ name: String) -> [Int64] { values(name, or: -1) }
+  func numbers(_ name: String) -> [Double] { values(name, or: .nan) }
+
+  private func values<T: BitwiseCopyable>(_ name: String, or missing: T) -> [T] {
+    guard let data = columns[name]?.data else { return Array(repeating: missing, count: count) }
+    return (0..<count).map { data.load(fromByteOffset: 8 * $0, as: T.self) }
+  }
+
+  func texts(_ name: String) -> [String] {
+    guard let column = columns[name], let data = column.data, let offsets = column.offsets else {
+      return Array(repeating: "", count: count)
     }
-    func column(_ name: String, _ type: UInt32, _ data: UnsafeRawPointer?, _ offsets: UnsafePointer<Int32>?)
-      -> ablate_column
-    {
-      let size = UInt32(MemoryLayout<ablate_column>.size)
-      return ablate_column(
-        struct_size: size, type: type, name: memory.text(name), data: data, offsets: offsets, valid: nil)
+    return (0..<count).map { i in
+      let length = Int(offsets[i + 1] - offsets[i])
+      return String(decoding: UnsafeRawBufferPointer(start: data + Int(offsets[i]), count: length), as: UTF8.self)
     }
-    let sites = integers("reading").map { known.questions[Int($0)] }.map { "\($0.tower).\($0.site)" }
-    let labels = integers("label").map { known.labels[Int($0)] }
-    let kept = ["layer", "row", "rank", "logit", "logprob"]
-    let answers = columns.filter { kept.contains(String(cString: $0.name)) }
-    let all = memory.array([texts("site", sites), texts("label", labels)] + answers)
-    return host.pointee.emit(host.pointee.ctx, lane, "logit_lens", all, UInt64(answers.count + 2), n)
+  }
+}
+
+/// Columns to emit, with the memory that they lie in.
+struct Table {
+  private let memory = Lent()
+  private(set) var columns: [ablate_column] = []
+  private(set) var count = 0
+
+  mutating func add(_ name: String, _ texts: [String]) {
+    let offsets = texts.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.utf8.count)) }
+    add(name, ABLATE_T_STR, memory.array(texts.flatMap { Array($0.utf8) }), memory.array(offsets))
+    count = texts.count
+  }
+  mutating func add(_ name: String, _ integers: [Int64], at rows: [Int]) {
+    add(name, ABLATE_T_I64, memory.array(rows.map { integers[$0] }))
+  }
+  mutating func add(_ name: String, _ numbers: [Double], at rows: [Int]) {
+    add(name, ABLATE_T_F64, memory.array(rows.map { numbers[$0] }))
+  }
+  private mutating func add(
+    _ name: String, _ type: UInt32, _ data: UnsafeRawPointer, _ offsets: UnsafePointer<Int32>? = nil
+  ) {
+    let size = UInt32(MemoryLayout<ablate_column>.size)
+    columns.append(
+      ablate_column(struct_size: size, type: type, name: memory.text(name), data: data, offsets: offsets, valid: nil))
   }
 }
 
@@ -132,8 +201,11 @@ func lens(_ me: UnsafeMutableRawPointer?) -> LogitLens { Unmanaged.fromOpaque(me
 
 nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
   let memory = Unmanaged.passRetained(Lent()).takeUnretainedValue()  // static data: never freed
-  func param(_ id: String, _ type: UInt32, _ text: String? = nil, choices: [String] = []) -> ablate_param {
+  func param(
+    _ id: String, _ type: UInt32, _ text: String? = nil, choices: [String] = [], most: Double = 0
+  ) -> ablate_param {
     var param = ablate_param()
+    param.max = most
     (param.struct_size, param.type, param.id) = (UInt32(MemoryLayout<ablate_param>.size), type, memory.text(id))
     (param.def_str, param.n_choices) = (text.map { memory.text($0) }, UInt64(choices.count))
     param.choices = choices.isEmpty ? nil : UnsafePointer(memory.array(choices.map { Optional(memory.text($0)) }))
@@ -146,11 +218,11 @@ nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
     param("norm", ABLATE_T_STR, "final", choices: ["final", "none"]), param("vocabulary", ABLATE_T_STR, "known"),
     param("forms", ABLATE_T_STRV, choices: ["spaced", "bare", "capital", "plural"]),
     param("pieces", ABLATE_T_STR, "exclude", choices: LogitLens.pieces),
-    param("ties", ABLATE_T_STR, "mean", choices: ["mean", "best"]),
+    param("ties", ABLATE_T_STR, "mean", choices: ["mean", "best"]), param("words", ABLATE_T_I64, most: 20),
   ]
   var plugin = ablate_plugin()
   (plugin.struct_size, plugin.kind) = (UInt32(MemoryLayout<ablate_plugin>.size), ABLATE_PROBE)
-  (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("2.0.0"), 2)
+  (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("2.1.0"), 2)
   (plugin.params, plugin.n_params) = (UnsafePointer(memory.array(params)), UInt64(params.count))
   plugin.create = { host, model, values, n, error in
     guard let made = LogitLens(host!, known: model!.pointee.known_vocabulary, elements(values, n)) else {

@@ -1,5 +1,6 @@
 import Datasets
 import Diagnostics
+import PluginHost
 
 /// What runs trials: a model with its plugins. The runner knows no more of the engine than this.
 package protocol Evaluator {
@@ -50,7 +51,7 @@ package struct TrialFailure: Sendable, Equatable {
   }
 }
 
-/// One number that a probe or a built-in reading gives.
+/// One number that a probe or a built-in reading gives, or one reading in words.
 package struct MeasuredValue: Sendable, Equatable {
   /// The probe's or the reading's name in the manifest.
   package var probe: String
@@ -63,14 +64,19 @@ package struct MeasuredValue: Sendable, Equatable {
   package var metric: String
   /// Stored as NULL where it is not a number.
   package var value: Double
+  /// Of a reading in words, whose value is no number: `word_1` of a lens.
+  package var text: String?
 
-  package init(probe: String, point: String, token: Int?, label: String?, metric: String, value: Double) {
+  package init(
+    probe: String, point: String, token: Int?, label: String?, metric: String, value: Double, text: String? = nil
+  ) {
     self.probe = probe
     self.point = point
     self.token = token
     self.label = label
     self.metric = metric
     self.value = value
+    self.text = text
   }
 }
 
@@ -90,12 +96,11 @@ package struct Receipt: Sendable, Equatable {
   package var reachable: Bool
   /// It matched nothing in this example (it did in others, else the run is refused).
   package var notApplicable: Bool
-  /// What a reader of the results must know, in words: it changed nothing, matched nothing, cannot be seen.
-  package var note: String?
+  package var note: Note?
 
   package init(
     plugin: String, points: String, visitsPlanned: Int, visitsMade: Int, rowsChanged: Int = 0, elementsChanged: Int = 0,
-    largestChange: Double = 0, reachable: Bool = true, notApplicable: Bool = false, note: String? = nil
+    largestChange: Double = 0, reachable: Bool = true, notApplicable: Bool = false, note: Note? = nil
   ) {
     self.plugin = plugin
     self.points = points

@@ -23,26 +23,38 @@ package struct ExamplePicture: Sendable {
 /// Where the patches of a model's vision encoder lie in a picture, from the checkpoint's configuration alone.
 package struct PatchBoxes: Sendable {
   private let images: ImageProcessor
-  private let vision: VisionConfiguration
+  private let configuration: ModelConfiguration
 
   /// In pixels of the picture.
   package struct Box: Sendable, Equatable {
     package var left, top, right, bottom: Double
   }
 
-  /// nil where the checkpoint is not there any more, and for LLaVA-NeXT, whose projector and text tower order the patches differently.
-  package init?(_ model: ModelReference) {
-    guard let folder = try? model.folder(), let configuration = try? ModelConfiguration(folder: folder),
-      let images = try? ImageProcessor(folder: folder), images.pinpoints.isEmpty
-    else { return nil }
-    (self.images, vision) = (images, configuration.vision)
+  /// A patch of the text tower's grid: its row of the projector, and where it lies.
+  package struct Patch: Sendable, Equatable {
+    package var projectorRow: Int
+    package var box: Box
   }
 
-  /// Row by row.
-  package func boxes(width: Int, height: Int) -> [Box] {
-    images.patchBoxes(width: width, height: height, vision).map { box in
-      Box(
-        left: Double(box.left), top: Double(box.top), right: Double(box.right), bottom: Double(box.bottom))
+  /// nil where the checkpoint is not there any more.
+  package init?(_ model: ModelReference) {
+    guard let folder = try? model.folder(), let configuration = try? ModelConfiguration(folder: folder),
+      let images = try? ImageProcessor(folder: folder)
+    else { return nil }
+    (self.images, self.configuration) = (images, configuration)
+  }
+
+  /// The patches that the text tower has of a picture, in the order of its tokens: of LLaVA-NeXT's tiles those of the merged grid, neither
+  /// the base's nor padding.
+  package func patches(width: Int, height: Int) -> [Patch] {
+    let layout = configuration.layout(width: width, height: height)
+    let boxes = images.patchBoxes(width: width, height: height, configuration.vision)
+    return layout.patches.filter(boxes.indices.contains).map { patch in
+      let box = boxes[patch]
+      return Patch(
+        projectorRow: layout.projectorRow(ofPatch: patch),
+        box: Box(
+          left: Double(box.left), top: Double(box.top), right: Double(box.right), bottom: Double(box.bottom)))
     }
   }
 }

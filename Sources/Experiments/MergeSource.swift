@@ -103,7 +103,7 @@ struct MergeSource {
     guard try Bool.fetchOne(connection, sql: "SELECT count(*) > 0 FROM shared") == true else { return }
     func rows(_ store: String, _ trial: String) -> String {
       """
-      SELECT s.key, m.probe, m.point, m.token, m.label, m.metric, m.value
+      SELECT s.key, m.probe, m.point, m.token, m.label, m.metric, coalesce(m.text, m.value) AS value
         FROM shared s JOIN \(store).measurements m ON m.trial = s.\(trial) AND m.probe = s.probe
       UNION ALL
       SELECT s.key, s.probe, '', NULL, NULL, 'number of rows', count(*)
@@ -129,19 +129,19 @@ struct MergeSource {
 
   /// `demo, 0.png, clean: lens at text.0.resid_post, token 3, 'leg', rank is 2.0, was 1.0`
   private func firstDifference(_ connection: Database) throws -> String? {
-    let sql = "SELECT *, typeof(value) FROM differing ORDER BY key, probe, point, token, label, metric, side LIMIT 1"
+    let sql = "SELECT * FROM differing ORDER BY key, probe, point, token, label, metric, side LIMIT 1"
     guard let row = try Row.fetchOne(connection, sql: sql) else { return nil }
     let (key, probe, point, metric): (String, String, String, String) = (row[1], row[2], row[3], row[6])
     let token: Int? = row["token"]
     let label: String? = row["label"]
     func value(_ side: Int) throws -> String {
-      let values = try Double?.fetchAll(
+      let values = try DatabaseValue.fetchAll(
         connection,
         sql: """
           SELECT value FROM differing WHERE side = ? AND key = ? AND probe = ? AND point = ? AND token IS ? AND label IS ?
             AND metric = ?
           """, arguments: [side, key, probe, point, token, label, metric])
-      return values.isEmpty ? "absent" : values.map { $0.map { "\($0)" } ?? "no number" }.joined(separator: " and ")
+      return values.isEmpty ? "absent" : values.map(\.words).joined(separator: " and ")
     }
     let trial = try Row.fetchOne(
       connection, sql: "SELECT model, example, condition FROM main.trials WHERE key = ?", arguments: [key])
@@ -166,12 +166,24 @@ struct MergeSource {
           SELECT i.id, x.probe, x.digest FROM incoming i JOIN source.readings x ON x.trial = i.source
           WHERE \(isNew) ORDER BY i.id, x.probe;
         INSERT INTO main.measurements
-          SELECT i.id, x.probe, x.point, x.token, x.label, x.metric, x.value
+          SELECT i.id, x.probe, x.point, x.token, x.label, x.metric, x.value, x.text
           FROM incoming i JOIN source.measurements x ON x.trial = i.source WHERE \(isNew) ORDER BY i.id, x.rowid;
         INSERT INTO main.receipts
           SELECT i.id, x.position, x.plugin, x.points, x.visits_planned, x.visits_made, x.rows_changed,
-            x.elements_changed, x.largest_change, x.reachable, x.not_applicable, x.note
+            x.elements_changed, x.largest_change, x.reachable, x.not_applicable, x.note, x.note_kind
           FROM incoming i JOIN source.receipts x ON x.trial = i.source ORDER BY i.id, x.rowid;
         """)
+  }
+}
+
+extension DatabaseValue {
+  /// A measurement's value in a message.
+  fileprivate var words: String {
+    switch storage {
+    case .double(let number): "\(number)"
+    case .int64(let number): "\(number)"
+    case .string(let text): "'\(text)'"
+    case .blob, .null: "no number"
+    }
   }
 }

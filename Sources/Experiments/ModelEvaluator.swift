@@ -133,7 +133,8 @@ extension Receipt {
 }
 
 extension ConditionOutcome.Table {
-  /// Every number of the table as a row of its own; the columns site, layer, head, row and label are keys.
+  /// Every number and every text of the table as a row of its own; the columns site, layer, head, row and label are keys. Where a text is
+  /// empty there was nothing to say.
   var measurements: [MeasuredValue] {
     let count = columns.first?.values.count ?? 0
     func strings(_ name: String) -> [String]? {
@@ -149,12 +150,17 @@ extension ConditionOutcome.Table {
       let all = [heads.map { "head \($0[i])" }, part].compactMap(\.self)
       return all.isEmpty ? nil : all.joined(separator: " ")
     }
+    func value(_ i: Int, _ metric: String, _ value: Double, _ text: String? = nil) -> MeasuredValue {
+      MeasuredValue(
+        probe: source.isEmpty ? plugin : source, point: point(sites?[i], layers?[i]), token: rows.map { Int($0[i]) },
+        label: label(i), metric: metric, value: value, text: text)
+    }
     return columns.flatMap { column -> [MeasuredValue] in
-      guard case .numbers(let values) = column.values else { return [] }
-      return (0..<count).map { i in
-        MeasuredValue(
-          probe: source.isEmpty ? plugin : source, point: point(sites?[i], layers?[i]), token: rows.map { Int($0[i]) },
-          label: label(i), metric: column.name, value: values[i])
+      switch column.values {
+      case .numbers(let all): return (0..<count).map { value($0, column.name, all[$0]) }
+      case .strings(let all) where !["site", "label"].contains(column.name):
+        return (0..<count).filter { !all[$0].isEmpty }.map { value($0, column.name, .nan, all[$0]) }
+      case .strings, .integers, .bools: return []
       }
     }
   }

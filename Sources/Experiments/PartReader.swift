@@ -17,6 +17,14 @@ package struct PartReading: Sendable, Equatable {
   package var values: [Double]
 }
 
+/// The words that a lens reads first at the patches of a part, under one condition at one hook point.
+package struct PartWords: Sendable, Equatable {
+  package var condition: String
+  package var point: String
+  /// Of each patch, in the order of the sequence, best first.
+  package var patches: [[String]]
+}
+
 extension RunStore {
   /// The numbers of one metric of one probe, part by part. Rows without a number are left out. Sorted, so that nothing
   /// made of them depends on the order in which they were computed.
@@ -49,13 +57,40 @@ extension RunStore {
     }
   }
 
+  /// The words that a probe's `word_1`, `word_2`, ... name for one part of one example.
+  package func partWords(model: String, example: String, probe: String, label: String) throws -> [PartWords] {
+    try read { connection in
+      let rows = try Row.fetchCursor(
+        connection,
+        sql: """
+          SELECT t.condition, m.point, m.token, m.text FROM measurements m JOIN trials t ON t.id = m.trial
+          WHERE t.model = ? AND t.example = ? AND m.probe = ? AND m.label = ? AND m.metric GLOB 'word_*' AND m.text IS NOT NULL
+          ORDER BY t.condition, m.point, m.trial, m.token, m.rowid
+          """, arguments: [model, example, probe, label])
+      var found: [PartWords] = []
+      var last: Int?
+      while let row = try rows.next() {
+        let (condition, point, token): (String, String, Int?) = (row[0], row[1], row[2])
+        if found.last?.condition != condition || found.last?.point != point {
+          found.append(PartWords(condition: condition, point: point, patches: [[]]))
+        } else if token != last {
+          found[found.count - 1].patches.append([])
+        }
+        let (part, patch) = (found.count - 1, found[found.count - 1].patches.count - 1)
+        found[part].patches[patch].append(row[3])
+        last = token
+      }
+      return found
+    }
+  }
+
   /// How many rows of each metric hold no number, in words; they are in no mean, and pairs with them are unmatched.
   package func missingNumbers() throws -> [String] {
     try read { connection in
       let rows = try Row.fetchAll(
         connection,
         sql: """
-          SELECT probe, metric, count(*), count(DISTINCT trial) FROM measurements WHERE value IS NULL
+          SELECT probe, metric, count(*), count(DISTINCT trial) FROM measurements WHERE value IS NULL AND text IS NULL
           GROUP BY probe, metric ORDER BY probe, metric
           """)
       return rows.map { row in

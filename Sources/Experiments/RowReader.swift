@@ -1,6 +1,6 @@
 import GRDB
 
-/// One number of a run with the names of its trial: what is exported.
+/// One number, or one reading in words, of a run with the names of its trial: what is exported.
 package struct StoredRow: Sendable, Equatable {
   package var model: String
   package var example: String
@@ -13,15 +13,17 @@ package struct StoredRow: Sendable, Equatable {
   package var metric: String
   /// nil: not a number.
   package var value: Double?
+  package var text: String?
 
   package static let columns = [
     "model", "example", "class", "condition", "probe", "point", "token", "label", "metric", "value",
+    "text",
   ]
 
-  /// The columns that are text, in the order of `columns`; empty where there is none.
-  package var texts: [String] {
-    [model, example, className ?? "", condition, probe, point, label ?? "", metric]
-  }
+  package static let textColumns = columns.filter { $0 != "token" && $0 != "value" }
+
+  /// The columns that are text, in the order of `textColumns`.
+  package var texts: [String?] { [model, example, className, condition, probe, point, label, metric, text] }
 }
 
 extension RunStore {
@@ -31,14 +33,15 @@ extension RunStore {
       let rows = try Row.fetchCursor(
         connection,
         sql: """
-          SELECT t.model, t.example, t.class, t.condition, m.probe, m.point, m.token, m.label, m.metric, m.value
+          SELECT t.model, t.example, t.class, t.condition, m.probe, m.point, m.token, m.label, m.metric, m.value,
+            m.text
           FROM measurements m JOIN trials t ON t.id = m.trial ORDER BY m.rowid
           """)
       while let row = try rows.next() {
         try body(
           StoredRow(
             model: row[0], example: row[1], className: row[2], condition: row[3], probe: row[4], point: row[5],
-            token: row[6], label: row[7], metric: row[8], value: row[9]))
+            token: row[6], label: row[7], metric: row[8], value: row[9], text: row[10]))
       }
     }
   }

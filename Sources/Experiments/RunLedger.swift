@@ -117,18 +117,22 @@ extension RunStore {
       try connection.execute(
         sql: "INSERT INTO readings VALUES (?, ?, ?)", arguments: [id, probe, digests[probe] ?? ""])
     }
-    let insertMeasurement = try connection.cachedStatement(sql: "INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?)")
+    let insertMeasurement = try connection.cachedStatement(
+      sql: "INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
     for row in measurements where pending.probes.contains(row.probe) {
       try insertMeasurement.execute(
-        arguments: [id, row.probe, row.point, row.token, row.label, row.metric, row.value.isNaN ? nil : row.value])
+        arguments: [
+          id, row.probe, row.point, row.token, row.label, row.metric, row.value.isNaN ? nil : row.value, row.text,
+        ])
     }
     let insertReceipt = try connection.cachedStatement(
-      sql: "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      sql: "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
     for (position, row) in receipts.enumerated() {
       try insertReceipt.execute(
         arguments: [
           id, position, row.plugin, row.points, row.visitsPlanned, row.visitsMade, row.rowsChanged, row.elementsChanged,
-          row.largestChange.isFinite ? row.largestChange : nil, row.reachable, row.notApplicable, row.note,
+          row.largestChange.isFinite ? row.largestChange : nil, row.reachable, row.notApplicable,
+          row.note?.text, row.note?.kind.rawValue,
         ])
     }
   }

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import GRDB
+import PluginHost
 
 /// What reports ask of the run store.
 extension RunStore {
@@ -81,7 +82,7 @@ extension RunStore {
     package var model: String
     package var condition: String
     package var plugin: String
-    package var note: String
+    package var note: Note
     package var trials: Int
   }
 
@@ -91,12 +92,15 @@ extension RunStore {
       let rows = try Row.fetchAll(
         connection,
         sql: """
-          SELECT t.model, t.condition, r.plugin, r.note, count(DISTINCT t.key)
+          SELECT t.model, t.condition, r.plugin, r.note, count(DISTINCT t.key), r.note_kind
           FROM receipts r JOIN trials t ON t.id = r.trial WHERE r.note IS NOT NULL
-          GROUP BY t.model, t.condition, r.position, r.plugin, r.note ORDER BY min(r.rowid)
+          GROUP BY t.model, t.condition, r.position, r.plugin, r.note_kind, r.note ORDER BY min(r.rowid)
           """)
       return rows.map { row in
-        ReceiptNote(model: row[0], condition: row[1], plugin: row[2], note: row[3], trials: row[4])
+        let kind: String? = row[5]
+        return ReceiptNote(
+          model: row[0], condition: row[1], plugin: row[2],
+          note: Note(kind.flatMap(Note.Kind.init) ?? .warning, row[3]), trials: row[4])
       }
     }
   }

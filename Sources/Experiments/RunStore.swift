@@ -14,7 +14,7 @@ package struct RunStore: Sendable {
 
   /// - Parameters:
   ///   - readOnly: for reports, also while a run is writing. A file that may be written is still opened for writing:
-  ///     only so can SQLite take back what a killed run left half-done.
+  ///     only so can SQLite take back what a killed run left half-done, and an older schema become this one.
   ///   - isDurable: false for a file that is made beside its place and thrown away if anything fails: no journal, no
   ///     synchronisation.
   ///   - pageLimit: the file grows no further than so many pages; a test's way to a full disk.
@@ -30,26 +30,36 @@ package struct RunStore: Sendable {
     }
     database = try RunStore.translating(path) { try DatabaseQueue(path: path, configuration: configuration) }
     try RunStore.translating(path) { [database] in
-      let known = RunStore.migrator.migrations
-      let applied = try database.read { try RunStore.migrator.appliedIdentifiers($0) }
-      if let later = applied.subtracting(known).min() {
+      let applied = try database.read(RunStore.applied)
+      if let later = applied.subtracting(RunStore.schema.map(\.version)).min() {
         throw ExperimentError.store(path: path, what: "written by a later version of ablate (schema '\(later)')")
       }
-      if !readOnly {
-        try RunStore.migrator.migrate(database)
-      } else if applied.count < known.count {
-        throw ExperimentError.store(path: path, what: "not a run store, or one of an earlier version of ablate")
+      if applied.count == RunStore.schema.count { return }
+      if readOnly, applied.isEmpty { throw ExperimentError.store(path: path, what: "not a run store") }
+      if configuration.readonly {
+        throw ExperimentError.store(
+          path: path, what: "written by an earlier version of ablate: make it writable once, to be brought up to date")
       }
+      try database.write(RunStore.update)
     }
   }
 
-  /// The schema, version by version. A landed version is never edited.
-  private static var migrator: DatabaseMigrator {
-    var migrator = DatabaseMigrator()
-    migrator.registerMigration("1") { connection in
-      for statement in RunStore.schema1 { try connection.execute(sql: statement) }
+  /// The versions of the schema that a file has, in the table where GRDB's migrator kept them.
+  private static func applied(_ connection: Database) throws -> Set<String> {
+    guard try connection.tableExists("grdb_migrations") else { return [] }
+    return try String.fetchSet(connection, sql: "SELECT identifier FROM grdb_migrations")
+  }
+
+  /// In one transaction, which looks again at what is there: a report may open the file while a run makes it. GRDB's migrator takes a
+  /// transaction for each version and does not look again.
+  private static func update(_ connection: Database) throws {
+    try connection.execute(
+      sql: "CREATE TABLE IF NOT EXISTS grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY)")
+    let applied = try applied(connection)
+    for (version, statements) in schema where !applied.contains(version) {
+      for statement in statements { try connection.execute(sql: statement) }
+      try connection.execute(sql: "INSERT INTO grdb_migrations VALUES (?)", arguments: [version])
     }
-    return migrator
   }
 
   /// Runs `body` with SQLite's errors translated to this module's.
@@ -80,7 +90,27 @@ package struct RunStore: Sendable {
 }
 
 extension RunStore {
-  fileprivate static let schema1 = [
+  /// Version by version. A landed version is never edited.
+  private static let schema: [(version: String, statements: [String])] = [
+    ("1", schema1), ("2", schema2), ("3", schema3),
+  ]
+
+  private static let schema2 = [
+    // Of a reading in words, such as the words that a lens reads first; its value is NULL.
+    "ALTER TABLE measurements ADD COLUMN text TEXT"
+  ]
+
+  private static let schema3 = [
+    // 'fact', 'omission' or 'warning'; of older rows as far as their wording tells.
+    "ALTER TABLE receipts ADD COLUMN note_kind TEXT",
+    """
+    UPDATE receipts SET note_kind = CASE WHEN note LIKE 'read %' THEN 'fact'
+      WHEN note LIKE '% not matched: %' OR note LIKE '%does not rank what is not one token: %' THEN 'omission'
+      ELSE 'warning' END WHERE note IS NOT NULL
+    """,
+  ]
+
+  private static let schema1 = [
     """
     CREATE TABLE sessions (          -- one row per start of `ablate run` in this folder
       id INTEGER PRIMARY KEY,

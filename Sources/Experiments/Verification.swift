@@ -71,6 +71,9 @@ package struct Verification {
     for (a, b) in zip(stored.sorted(by: MeasuredValue.inOrder), again.sorted(by: MeasuredValue.inOrder)) {
       let place = [a.probe, a.point, a.token.map { "row \($0)" } ?? "", a.label ?? "", a.metric].filter { !$0.isEmpty }
       guard a.place == b.place else { return "\(place.joined(separator: " ")) is stored and does not come out" }
+      guard a.text == b.text else {
+        return "\(place.joined(separator: " ")) is '\(a.text ?? "")' in the store and '\(b.text ?? "")' anew"
+      }
       let isSame = a.value == b.value || a.value.isNaN && b.value.isNaN
       let isNear = abs(a.value - b.value) <= 1e-5 * max(1, abs(a.value))
       if !(isExact ? isSame : isNear || isSame) {
@@ -114,12 +117,13 @@ extension RunStore {
       let rows = try GRDB.Row.fetchAll(
         connection,
         sql: """
-          SELECT m.probe, m.point, m.token, m.label, m.metric, m.value FROM measurements m JOIN trials t ON t.id = m.trial
-          WHERE t.key = ? ORDER BY m.rowid
+          SELECT m.probe, m.point, m.token, m.label, m.metric, m.value, m.text
+          FROM measurements m JOIN trials t ON t.id = m.trial WHERE t.key = ? ORDER BY m.rowid
           """, arguments: [key])
       return rows.map { row in
         MeasuredValue(
-          probe: row[0], point: row[1], token: row[2], label: row[3], metric: row[4], value: row[5] ?? .nan)
+          probe: row[0], point: row[1], token: row[2], label: row[3], metric: row[4], value: row[5] ?? .nan,
+          text: row[6])
       }
     }
   }

@@ -15,6 +15,21 @@ package struct LensAnswer: Sendable, Equatable {
   }
 }
 
+/// An id that the lens reads at one row, with its logit and its log-probability over the vocabulary range.
+package struct LensWord: Sendable, Equatable {
+  package let id: Int
+  package let logit: Double
+  package let logProbability: Double
+}
+
+/// What the lens says at one row.
+package struct LensReading: Sendable, Equatable {
+  /// In the order of the targets.
+  package let answers: [LensAnswer]
+  /// The ids of the largest logits within the vocabulary range, the largest first, of equal ones the lower id.
+  package let top: [LensWord]
+}
+
 package struct LensOptions: Sendable, Equatable {
   package enum Ties: Sendable {
     /// 1 + entries above + half of the other entries that are equal.
@@ -44,8 +59,11 @@ extension VisionLanguageModel {
   /// - Parameters:
   ///   - hidden: [rows, width] un-normed residual stream.
   ///   - targets: the ids asked for, the same for each row.
-  /// - Returns: answers [row][target].
-  package func lens(_ hidden: Tensor, targets: [Int], _ options: LensOptions) throws(ModelError) -> [[LensAnswer]] {
+  ///   - top: how many of the ids that are read first are wanted too.
+  /// - Returns: one reading per row.
+  package func lens(
+    _ hidden: Tensor, targets: [Int], top: Int = 0, _ options: LensOptions
+  ) throws(ModelError) -> [LensReading] {
     let (rows, width) = (hidden.shape[0], hidden.shape[1])
     let range = options.vocabulary ?? 0..<configuration.text.vocabulary
     guard targets.allSatisfy({ range.contains($0) }) else {
@@ -53,14 +71,16 @@ extension VisionLanguageModel {
         place: "lens", problem: "a label's id lies outside the vocabulary range \(range)", remedy: "widen the range")
     }
     return try lifting { () throws(TensorError) in
-      let early = try text.unembedding.linear(of: targets, on: engine)
-      var answers: [[LensAnswer]] = []
+      let early = targets.isEmpty ? nil : try text.unembedding.linear(of: targets, on: engine)
+      var readings: [LensReading] = []
       for first in stride(from: 0, to: rows, by: LensOptions.rowsAtOnce) {
         let count = min(LensOptions.rowsAtOnce, rows - first)
         let x = normed(hidden.base + first * width, rows: count, options)
-        answers += try sweep(x, early: early, targets: targets, within: range).map { $0.answers(options.ties) }
+        readings += try sweep(x, early: early, targets: targets, top: top, within: range).map { row in
+          row.reading(options.ties)
+        }
       }
-      return answers
+      return readings
     }
   }
 
@@ -77,11 +97,11 @@ extension VisionLanguageModel {
   /// A rank needs the target's logit first: a product with the targets' rows alone gives it. Its bits are held against those of the sweep
   /// itself; should a kernel round otherwise, the sweep is made again with its own.
   private func sweep(
-    _ x: Tensor, early: Linear, targets: [Int], within range: Range<Int>
+    _ x: Tensor, early: Linear?, targets: [Int], top: Int, within range: Range<Int>
   ) throws(TensorError) -> [LensRow] {
     let logits = Tensor(zeros: [x.shape[0], targets.count])
-    try early(x.base, rows: x.shape[0], into: logits.base)
-    var rows = (0..<x.shape[0]).map { LensRow(targets: targets, logits: logits.base + $0 * targets.count) }
+    try early?(x.base, rows: x.shape[0], into: logits.base)
+    var rows = (0..<x.shape[0]).map { LensRow(targets: targets, logits: logits.base + $0 * targets.count, top: top) }
     while true {
       try text.unembedding.forEachBlock(x.base, rows: rows.count) { first, logits, count in
         rows.withUnsafeMutableBufferPointer { rows in
@@ -91,7 +111,7 @@ extension VisionLanguageModel {
         }
       }
       if rows.allSatisfy(\.isConsistent) { return rows }
-      rows = rows.map { LensRow(targets: targets, logits: $0.seen) }
+      rows = rows.map { LensRow(targets: targets, logits: $0.seen, top: top) }
     }
   }
 }
@@ -104,11 +124,13 @@ private struct LensRow {
   private(set) var seen: [Float]
   private var above: [Int64]
   private var ties: [Int64]
+  private var largest: LargestLogits
   private var maximum = -Float.infinity
   private var sum = 0.0
 
-  init(targets: [Int], logits: ConstFloats) {
+  init(targets: [Int], logits: ConstFloats, top: Int) {
     self.targets = targets
+    largest = LargestLogits(count: top)
     self.logits = (0..<targets.count).map { logits[$0] }
     seen = self.logits
     above = Array(repeating: 0, count: targets.count)
@@ -125,14 +147,39 @@ private struct LensRow {
     let (start, count) = (block + (part.lowerBound - ids.lowerBound), Int64(part.count))
     for i in targets.indices { ck_rank_block(start, count, logits[i], &above[i], &ties[i]) }
     ck_log_sum_exp_block(start, count, &maximum, &sum)
+    largest.take(start, ids: part)
   }
 
-  func answers(_ rule: LensOptions.Ties) -> [LensAnswer] {
+  func reading(_ rule: LensOptions.Ties) -> LensReading {
     let logSum = Double(maximum) + log(sum)
-    return targets.indices.map { i in
+    let answers = targets.indices.map { i in
       let tied = rule == .mean ? Double(ties[i] - 1) / 2 : 0  // the target ties with itself
       return LensAnswer(
         rank: 1 + Double(above[i]) + tied, logit: Double(logits[i]), logProbability: Double(logits[i]) - logSum)
+    }
+    let top = largest.entries.map { entry in
+      LensWord(id: entry.id, logit: Double(entry.logit), logProbability: Double(entry.logit) - logSum)
+    }
+    return LensReading(answers: answers, top: top)
+  }
+}
+
+/// The largest logits of those that have been seen, the largest first.
+private struct LargestLogits {
+  private let count: Int
+  private(set) var entries: [(id: Int, logit: Float)] = []
+  /// What a logit must exceed to be among them.
+  private var bar = -Float.infinity
+
+  init(count: Int) { self.count = count }
+
+  mutating func take(_ block: ConstFloats, ids: Range<Int>) {
+    guard count > 0 else { return }
+    for (n, id) in ids.enumerated() where block[n] > bar || entries.count < count {
+      let logit = block[n]
+      entries.insert((id, logit), at: entries.firstIndex { logit > $0.logit } ?? entries.count)
+      if entries.count > count { entries.removeLast() }
+      if entries.count == count { bar = entries[count - 1].logit }
     }
   }
 }

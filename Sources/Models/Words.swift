@@ -7,6 +7,13 @@ extension VisionLanguageModel {
     do { return try tokenizer.ids(word: word) } catch { throw .checkpoint(error) }
   }
 
+  /// An id as a reader sees it: its text without spaces around it, or, where that shows nothing, as the vocabulary spells it.
+  package func word(_ id: Int) -> String {
+    let text = tokenizer.decode([id], skipSpecialTokens: false).trimmingCharacters(in: .whitespacesAndNewlines)
+    guard text.isEmpty || text.contains("\u{FFFD}") else { return text }
+    return tokenizer.piece(id).map { String(decoding: $0, as: UTF8.self) } ?? "[\(id)]"
+  }
+
   /// How a word may stand in a text beside its plain form behind a space.
   package enum WordForm: Sendable, CaseIterable {
     /// The piece without a mark of a space before it: `tail` beside `▁tail`.

@@ -18,12 +18,12 @@ package struct Item: Sendable {
   /// The words that the dataset looks for, for controls.
   package let words: [WordCount]
   /// What a control could not match, or read instead.
-  let note: String?
+  let note: Note?
 
   package init(
     id: String, index: Int, input: ModelInput, masks: [String: [(patch: Int, coverage: Float)]] = [:],
     labels: [ItemFacts.Label] = [], box: SIMD4<Float> = .zero, meta: String = "{}", background: [Int]? = nil,
-    words: [WordCount] = [], note: String? = nil
+    words: [WordCount] = [], note: Note? = nil
   ) {
     (self.id, self.index, self.input, self.masks) = (id, index, input, masks)
     (self.labels, self.box, self.meta) = (labels, box, meta)
@@ -32,7 +32,7 @@ package struct Item: Sendable {
 
   func replacing(
     input: ModelInput? = nil, masks: [String: [(patch: Int, coverage: Float)]]? = nil,
-    labels: [ItemFacts.Label]? = nil, note: String? = nil
+    labels: [ItemFacts.Label]? = nil, note: Note? = nil
   ) -> Item {
     Item(
       id: id, index: index, input: input ?? self.input, masks: masks ?? self.masks, labels: labels ?? self.labels,

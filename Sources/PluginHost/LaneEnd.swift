@@ -30,6 +30,8 @@ extension LaneEnd {
     var head = -1
     var label = -1
     var lens: LensAnswer?
+    /// Of a word that the lens reads first.
+    var word: String?
     var mass = Double.nan
   }
 
@@ -78,39 +80,48 @@ extension LaneEnd {
   ) throws(ModelError) -> [Int: [Answer]] {
     let asked = captures.map { spellings(of: resolver.readings[$0.reading]) }
     let targets = Set(asked.joined().flatMap { $0.spellings.joined() }).sorted()
-    guard !targets.isEmpty else { return [:] }
-    let answers = try answers(captures, options, targets, model)
+    let top = captures.map { resolver.readings[$0.reading].request.top }.max() ?? 0
+    guard !targets.isEmpty || top > 0 else { return [:] }
+    let readings = try readings(captures, LensQuestion(options: options, targets: targets, top: top), model)
     let place = Dictionary(uniqueKeysWithValues: targets.enumerated().map { ($1, $0) })
     var result: [Int: [Answer]] = [:]
     for (index, (capture, labels)) in zip(captures, asked).enumerated() {
       let reading = resolver.readings[capture.reading]
-      for (row, answer) in zip(capture.rows, answers[index]) {
-        for (label, spellings) in labels {
-          let lens = spellings.compactMap { ids in
-            reading.request.pieces.combine(ids.compactMap { id in place[id].map { answer[$0] } })
-          }.min { $0.rank < $1.rank }
-          result[reading.attachment, default: []].append(
-            Answer(reading: reading.index, layer: capture.point.layer ?? -1, row: row, label: label, lens: lens))
+      for (row, said) in zip(capture.rows, readings[index]) {
+        func answer(label: Int = -1, _ lens: LensAnswer?, word: String? = nil) -> Answer {
+          Answer(
+            reading: reading.index, layer: capture.point.layer ?? -1, row: row, label: label, lens: lens, word: word)
         }
+        let ranked = labels.map { label, spellings in
+          let pieces = spellings.compactMap { ids in
+            reading.request.pieces.combine(ids.compactMap { id in place[id].map { said.answers[$0] } })
+          }
+          return answer(label: label, pieces.min { $0.rank < $1.rank })
+        }
+        let first = said.top.prefix(reading.request.top).enumerated().map { index, word in
+          let lens = LensAnswer(rank: Double(index + 1), logit: word.logit, logProbability: word.logProbability)
+          return answer(lens, word: model.word(word.id))
+        }
+        result[reading.attachment, default: []] += ranked + first
       }
     }
     return result
   }
 
-  /// Answers [capture][row][target]. One look at each row, whatever the number of probes that read it, and none at a row that the memo
+  /// Readings [capture][row]. One look at each row, whatever the number of probes that read it, and none at a row that the memo
   /// knows.
-  private func answers(
-    _ captures: [LaneResults.Capture], _ options: LensOptions, _ targets: [Int], _ model: VisionLanguageModel
-  ) throws(ModelError) -> [[[LensAnswer]]] {
+  private func readings(
+    _ captures: [LaneResults.Capture], _ question: LensQuestion, _ model: VisionLanguageModel
+  ) throws(ModelError) -> [[LensReading]] {
     let width = model.configuration.text.width
-    let known = memo?.answers(options, targets) ?? [:]
+    let known = memo?.readings(question) ?? [:]
     var asked: [(place: LensMemo.Place, hidden: ConstFloats, isClean: Bool)] = []
     var firsts: [LensMemo.Place: Int] = [:]
     let sources = captures.map { capture in
       capture.rows.enumerated().map { n, row -> Source in
         let place = LensMemo.Place(point: capture.point, row: row)
         let isClean = memo != nil && capture.clean.contains(row)
-        if isClean, let answer = known[place] { return .known(answer) }
+        if isClean, let reading = known[place] { return .known(reading) }
         let hidden = ConstFloats(capture.tensor.base + n * width)
         // A plugin between two readings may have written: then they are not the same.
         if let first = firsts[place], memcmp(asked[first].hidden, hidden, width * 4) == 0 { return .asked(first) }
@@ -121,20 +132,20 @@ extension LaneEnd {
     }
     let hidden = Tensor(zeros: [asked.count, width])
     for (n, row) in asked.enumerated() { (hidden.base + n * width).update(from: row.hidden, count: width) }
-    let answers = try model.lens(hidden, targets: targets, options)
-    for (row, answer) in zip(asked, answers) where row.isClean { memo?.take(answer, at: row.place, options, targets) }
+    let readings = try model.lens(hidden, targets: question.targets, top: question.top, question.options)
+    for (row, reading) in zip(asked, readings) where row.isClean { memo?.take(reading, at: row.place, question) }
     return sources.map { rows in
       rows.map { source in
         switch source {
-        case .known(let answer): answer
-        case .asked(let n): answers[n]
+        case .known(let reading): reading
+        case .asked(let n): readings[n]
         }
       }
     }
   }
 
   private enum Source {
-    case known([LensAnswer])
+    case known(LensReading)
     case asked(Int)
   }
 
@@ -156,11 +167,13 @@ extension LaneEnd {
     func numbers(_ name: String, _ value: (Answer) -> Double?) -> Column {
       Column(name, .numbers(answers.map { value($0) ?? .nan }))
     }
+    // A column of empty texts would cost those who did not ask.
+    let words = answers.contains { $0.word != nil } ? [Column("word", .strings(answers.map { $0.word ?? "" }))] : []
     return [
       integers("reading", \.reading), integers("layer", \.layer), integers("row", \.row), integers("head", \.head),
       integers("label", \.label), numbers("rank") { $0.lens?.rank }, numbers("logit") { $0.lens?.logit },
       numbers("logprob") { $0.lens?.logProbability }, numbers("mass") { $0.mass },
-    ]
+    ] + words
   }
 }
 

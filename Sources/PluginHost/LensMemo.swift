@@ -1,5 +1,13 @@
 import Models
 
+/// What is asked of a lens at each row of a sweep over the vocabulary.
+struct LensQuestion: Equatable {
+  var options: LensOptions
+  var targets: [Int]
+  /// How many of the words that are read first.
+  var top: Int
+}
+
 /// What lenses have said of rows that no condition of the item changes: once said, it holds in every lane.
 final class LensMemo {
   struct Place: Hashable {
@@ -7,19 +15,15 @@ final class LensMemo {
     let row: Row
   }
 
-  private var entries: [(options: LensOptions, targets: [Int], answers: [Place: [LensAnswer]])] = []
+  private var entries: [(question: LensQuestion, readings: [Place: LensReading])] = []
 
-  private func index(_ options: LensOptions, _ targets: [Int]) -> Int? {
-    entries.firstIndex { $0.options == options && $0.targets == targets }
+  func readings(_ question: LensQuestion) -> [Place: LensReading] {
+    entries.first { $0.question == question }?.readings ?? [:]
   }
 
-  func answers(_ options: LensOptions, _ targets: [Int]) -> [Place: [LensAnswer]] {
-    index(options, targets).map { entries[$0].answers } ?? [:]
-  }
-
-  func take(_ answer: [LensAnswer], at place: Place, _ options: LensOptions, _ targets: [Int]) {
-    let found = index(options, targets)
-    if found == nil { entries.append((options, targets, [:])) }
-    entries[found ?? entries.count - 1].answers[place] = answer
+  func take(_ reading: LensReading, at place: Place, _ question: LensQuestion) {
+    let found = entries.firstIndex { $0.question == question }
+    if found == nil { entries.append((question, [:])) }
+    entries[found ?? entries.count - 1].readings[place] = reading
   }
 }

@@ -18,7 +18,7 @@ package struct PluginReceipt: Sendable, Equatable {
   package let reachable: Bool
   /// It asked for something, and none of it exists in this item.
   package let notApplicable: Bool
-  package let note: String?
+  package let note: Note?
 }
 
 extension LaneEnd {
@@ -52,7 +52,7 @@ extension LaneEnd {
     PluginReceipt(
       plugin: attachment.name, points: "pixels", visitsPlanned: 1, visitsMade: 1, rowsChanged: 0,
       elementsChanged: pixelsChanged, largestChange: .nan, reachable: true, notApplicable: false,
-      note: pixelsChanged == 0 ? "changed nothing" : nil)
+      note: pixelsChanged == 0 ? Note(.warning, "changed nothing") : nil)
   }
 
   /// Minus infinity for dropped edges, the bias for biased ones; how much pattern a zeroed edge had is not measured.
@@ -68,17 +68,16 @@ extension LaneEnd {
 
   private func note(
     _ attachment: Attachment, _ index: Int, _ footprint: Resolver.Footprint, changed: Int, reachable: Bool
-  ) -> String? {
+  ) -> Note? {
     let seen = resolver.items[index]
-    let control = seen.note.flatMap { $0.isEmpty ? nil : $0 }
-    if footprint.asked && !footprint.matched { return control ?? "matched nothing in this item" }
+    if footprint.asked && !footprint.matched { return seen.note ?? Note(.warning, "matched nothing in this item") }
     if attachment.isProbe {
-      let notes = [control, unranked(footprint.plan, seen)].compactMap(\.self)
-      return notes.isEmpty ? nil : notes.joined(separator: "; ")
+      guard let unranked = unranked(footprint.plan, seen) else { return seen.note }
+      return Note(.omission, [seen.note?.text, unranked].compactMap(\.self).joined(separator: "; "))
     }
-    if !reachable { return "cannot affect anything that this trial reads" }
-    if changed == 0 && !attachment.expectsNoChange && output.failure == nil { return "changed nothing" }
-    return writers(after: attachment)
+    if !reachable { return Note(.warning, "cannot affect anything that this trial reads") }
+    if changed == 0 && !attachment.expectsNoChange && output.failure == nil { return Note(.warning, "changed nothing") }
+    return writers(after: attachment).map { Note(.warning, $0) }
   }
 
   /// Labels that the vocabulary cannot say as the lens wants them are named, not dropped in silence.

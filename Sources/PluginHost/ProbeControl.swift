@@ -50,12 +50,13 @@ extension Item {
     }
     labels.removeAll { label in unmatched.contains { label.field == "part/\($0)" } }
     for name in unmatched { masks["part/\(name)"] = nil }
-    let note = [
+    let words = [
       unmatched.isEmpty
         ? nil : "\(unmatched.count) of \(self.labels.count) not matched: \(unmatched.joined(separator: ", "))",
       read.isEmpty ? nil : "read \(read.joined(separator: ", "))",
-    ]
-    return replacing(masks: masks, labels: labels, note: note.compactMap(\.self).joined(separator: "; "))
+    ].compactMap(\.self).joined(separator: "; ")
+    let note = words.isEmpty ? nil : Note(unmatched.isEmpty ? .fact : .omission, words)
+    return replacing(masks: masks, labels: labels, note: note)
   }
 
   /// The patches of the text tower: of LLaVA-NeXT's tiles not the base's, nor padding.

@@ -116,6 +116,10 @@ package struct ReadingRequest: Sendable, Equatable {
   /// The best of these counts.
   package var forms: Set<Form>
   package var pieces: Pieces
+  /// Of a lens: how many of the words that it reads first are answered too.
+  package var top = 0
+
+  package static let mostTop = 64
 }
 
 /// A plugin's plan for an item, or for all of them.
@@ -195,6 +199,10 @@ extension ForeignReader {
       throw fault("pieces", "is \(reading.pieces), not 0 to 3")
     }
     guard reading.forms < 16 else { throw fault("forms", "has bits that minor \(ABI.minor) does not know") }
+    guard reading.top <= UInt32(operation == .lens ? ReadingRequest.mostTop : 0) else {
+      throw fault("top", "is \(reading.top); a lens answers at most \(ReadingRequest.mostTop), other readings none")
+    }
+    try requireZero(reading._pad, "_pad")
     guard reading.normed <= 1 else { throw fault("normed", "is \(reading.normed), not 0 or 1") }
     let (first, count) = (reading.vocabulary_first, reading.vocabulary_count)
     guard (0...Int64(Int32.max)).contains(first), (0...Int64(Int32.max)).contains(count) else {
@@ -209,7 +217,7 @@ extension ForeignReader {
       vocabulary: count == 0 ? nil : Int(first)..<Int(first + count),
       forms: reading.forms == 0
         ? [.spaced] : Set(ReadingRequest.Form.allCases.filter { reading.forms & $0.rawValue != 0 }),
-      pieces: pieces)
+      pieces: pieces, top: Int(reading.top))
   }
 
   private func requireZero(_ bits: UInt32, _ field: String) throws(Fault) {

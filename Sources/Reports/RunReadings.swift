@@ -55,6 +55,11 @@ final class RunReadings {
     columns[Column(probe: measure.probe, metric: measure.metric.column)]?[model] ?? []
   }
 
+  /// The words that the probe of `measure` reads at one part; empty where it was not asked for words.
+  func words(_ model: String, _ item: ModelSummary.Item, _ measure: Measure) throws -> [PartWords] {
+    try store.partWords(model: model, example: item.example, probe: measure.probe, label: item.label)
+  }
+
   func table(_ model: String, _ measure: Measure) -> PartTable {
     let key = Table(
       model: model, probe: measure.probe, metric: measure.metric, aggregation: measure.aggregation)

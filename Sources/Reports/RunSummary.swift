@@ -61,26 +61,27 @@ package struct RunSummary: Sendable {
       + models.flatMap(\.warnings)
   }
 
-  /// The notes of receipts that a reader must know. What a control drew for an item stands in its receipt and is no warning; the parts that
-  /// it could not match are counted, whatever the condition, since the draws are the same under all of them.
+  /// The notes of receipts that a reader must know. Facts stand in the receipts. Omissions differ from example to example, and are counted
+  /// whatever the condition: what a control draws is the same under all of them.
   static func warnings(of notes: [RunStore.ReceiptNote]) -> [String] {
-    var unmatched: [(place: String, trials: Int)] = []
     var warnings: [String] = []
-    for note in notes where !note.note.hasPrefix("read ") {
-      guard note.note.contains(" not matched: ") else {
-        warnings.append("\(note.plugin) (\(note.model), \(note.condition)): \(note.note), in \(note.trials) trials")
-        continue
-      }
-      let place = "\(note.plugin) (\(note.model))"
-      if let index = unmatched.firstIndex(where: { $0.place == place }) {
-        unmatched[index].trials += note.trials
-      } else {
-        unmatched.append((place, note.trials))
+    var omissions: [(place: String, receipts: Int)] = []
+    for note in notes {
+      switch note.note.kind {
+      case .fact: break
+      case .warning:
+        warnings.append(
+          "\(note.plugin) (\(note.model), \(note.condition)): \(note.note.text), in \(note.trials) trials")
+      case .omission:
+        let place = "\(note.plugin) (\(note.model))"
+        let index = omissions.firstIndex { $0.place == place } ?? omissions.count
+        if index == omissions.count { omissions.append((place, 0)) }
+        omissions[index].receipts += note.trials
       }
     }
     return warnings
-      + unmatched.map {
-        "\($0.place): a control could not match every part and left those out, in \($0.trials) receipts, which name them"
+      + omissions.map {
+        "\($0.place): could not be asked about every part, in \($0.receipts) receipts, which name them"
       }
   }
 

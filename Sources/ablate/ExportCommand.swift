@@ -8,8 +8,8 @@ struct ExportCommand: ParsableCommand {
     commandName: "export",
     abstract: "Write a run's rows to a file, or bring them into a PostgreSQL database that several people share.",
     discussion: """
-      A file is csv, jsonl or npy (a structured array of numpy). Parquet is not written: no well-kept library for it exists in \
-      Swift; DuckDB, pandas and polars read the csv, or run.sqlite as it is.
+      A file is csv, jsonl, npy (a structured array of numpy), parquet, or safetensors (one tensor per column, texts as codes whose \
+      words are in the metadata).
 
       In a database the tables ablate_measurements and ablate_trials are made if they are not there. Rows that are there with \
       equal values are left alone; other values for one trial are refused, and nothing is stored.
@@ -18,10 +18,10 @@ struct ExportCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("A run folder.", valueName: "run"))
   var folder: String
 
-  @Option(help: "The file to write; its ending says the format: .csv, .jsonl or .npy.")
+  @Option(help: "The file to write; its ending says the format.")
   var out: String?
 
-  @Option(help: "csv, jsonl or npy, where the file's ending does not say.")
+  @Option(help: "\(RowExport.names), where the file's ending does not say.")
   var format: String?
 
   @Option(
@@ -37,7 +37,7 @@ struct ExportCommand: ParsableCommand {
     if let to, !to.hasPrefix("postgres://"), !to.hasPrefix("postgresql://") {
       throw ValidationError("--to is an address like postgres://user@host/database")
     }
-    if out != nil, chosen == nil { throw ValidationError("the format is csv, jsonl or npy") }
+    if out != nil, chosen == nil { throw ValidationError("the format is one of \(RowExport.names)") }
   }
 
   func run() throws {

@@ -177,7 +177,9 @@ func check(_ outcome: ConditionOutcome) throws {
     if receipt.notApplicable {
       throw UsageError.matchedNothing(plugin: receipt.plugin)
     }
-    if let note = receipt.note { FileHandle.standardError.write(Data("warning: \(receipt.plugin) \(note)\n".utf8)) }
+    guard let note = receipt.note else { continue }
+    let kind = note.kind == .warning ? "warning" : "note"
+    FileHandle.standardError.write(Data("\(kind): \(receipt.plugin) \(note.text)\n".utf8))
   }
 }
 

@@ -13,7 +13,8 @@ struct ShowCommand: ParsableCommand {
   @Argument(help: "The dataset folder.") var folder: String
   @Option(help: "A model: its tokenizer and preprocessing say which parts can be read. No weights are opened.")
   var model: String?
-  @Option(help: "An SVG file to draw: the first pictures with their parts over them.") var sheet: String?
+  @Option(help: "An SVG file to draw: the first pictures with their parts, and a model's patches of them.") var sheet:
+    String?
   @Option(help: "How many examples the sheet has.") var pictures = 24
   @Flag(help: "As JSON.") var json = false
   @Flag(help: "No progress on stderr.") var quiet = false
@@ -32,7 +33,7 @@ struct ShowCommand: ParsableCommand {
     progress.finish()
     if json { print(summary.json.pretty, terminator: "") } else { print(summary.text, terminator: "") }
     guard let sheet else { return }
-    let drawing = try ContactSheet(dataset.examples.prefix(pictures)).svg
+    let drawing = try ContactSheet(dataset.examples.prefix(pictures), model: view).svg
     do { try Data(drawing.utf8).write(to: URL(fileURLWithPath: sheet), options: .atomic) } catch {
       throw DatasetError.unwritable(path: sheet, what: error.localizedDescription)
     }

@@ -102,6 +102,13 @@ import Testing
     #expect(error?.diagnosis.place.hasSuffix(key) == true, "\(String(describing: error))")
   }
 
+  @Test(arguments: ["vipllava", "llava_next"])
+  func `a kept CLS row is refused with the reason where transformers has none`(type: String) throws {
+    let key = #""vision_feature_select_strategy""#
+    let error = #expect(throws: CheckpointError.self) { _ = try load(#"{"model_type": "\#(type)", \#(key): "full"}"#) }
+    #expect(error?.diagnosis.remedy.contains("CLS row") == true, "\(String(describing: error))")
+  }
+
   @Test func `keys that change nothing may hold anything`() throws {
     let c = try load(
       config(

@@ -20,7 +20,13 @@ private let sources = repository + "/Tests/DatasetsTests/Fixtures"
     #expect(shown.status == 0, "\(shown.errors)")
     #expect(shown.output.hasPrefix("set: 3 examples of 3 images, 3 parts\nimages: 1 of 61 x 83, 1 of 75 x 50, 1 of 96"))
     #expect(shown.output.contains("class    examples  label  parts  pixels each  pieces  any  coverage 0.5  centre"))
-    #expect(try scratch.read("sheet.svg").components(separatedBy: "<image ").count == 4)
+    let sheet = try scratch.read("sheet.svg")
+    #expect(sheet.components(separatedBy: "<image ").count == 4)
+    #expect(sheet.components(separatedBy: "class=\"input\"").count == 4 && sheet.contains("patches that \(mha) has"))
+    let patches = sheet.matches(of: /d="([^"]*)" class="patch"/).map { $0.1.count { $0 == "M" } }
+    #expect(patches.count == 3 && patches.contains { $0 > 0 })
+    _ = try Command.run(["data", "show", "set", "--sheet", "plain.svg", "--quiet"], in: scratch)
+    #expect(try !scratch.read("plain.svg").contains("class=\"input\""))
     let json = try Command.run(["data", "show", "set", "--json", "--quiet"], in: scratch)
     let object = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
     #expect(object?["schema"] as? String == "ablate.dataset/1" && object?["examples"] as? Int == 3)

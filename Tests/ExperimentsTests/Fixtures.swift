@@ -132,6 +132,10 @@ struct FakeEvaluator: Evaluator {
       MeasuredValue(
         probe: "accuracy", point: "", token: nil, label: "a cat", metric: "accuracy",
         value: condition == "clean" ? 1 : 0))
+    rows.append(
+      MeasuredValue(
+        probe: "lens", point: "text.1.resid_post", token: 3, label: "leg", metric: "word_1", value: .nan,
+        text: condition == "both_cut" ? "what \"is\", it" : "leg"))
     return rows
   }
 

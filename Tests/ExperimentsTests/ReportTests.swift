@@ -3,6 +3,7 @@ import Diagnostics
 import Experiments
 import Foundation
 import FoundationXML
+import PluginHost
 import Reports
 import TestSupport
 import Testing
@@ -75,10 +76,16 @@ import Testing
     struct NoOp: Evaluator {
       mutating func evaluate(_ example: Example, conditions: [String], probes: [String]) throws -> [TrialOutcome] {
         let receipts = [
-          Receipt(plugin: "cut", points: "text.0.z", visitsPlanned: 1, visitsMade: 1, note: "changed nothing"),
+          Receipt(
+            plugin: "cut", points: "text.0.z", visitsPlanned: 1, visitsMade: 1, note: Note(.warning, "changed nothing")),
           Receipt(plugin: "identity", points: "text.0.z", visitsPlanned: 1, visitsMade: 1),
           Receipt(
-            plugin: "cut", points: "", visitsPlanned: 0, visitsMade: 0, notApplicable: true, note: "matched nothing"),
+            plugin: "cut", points: "", visitsPlanned: 0, visitsMade: 0, notApplicable: true,
+            note: Note(.warning, "matched nothing")),
+          Receipt(
+            plugin: "lens", points: "", visitsPlanned: 0, visitsMade: 0,
+            note: Note(.omission, "1 of 2 not matched: \(example.id)")),
+          Receipt(plugin: "lens", points: "", visitsPlanned: 0, visitsMade: 0, note: Note(.fact, "read leg as wing")),
         ]
         return conditions.map { TrialOutcome(condition: $0, result: .completed([], $0 == "clean" ? [] : receipts)) }
       }
@@ -92,9 +99,14 @@ import Testing
     #expect { try runner.run(progress: .silent) { _ in NoOp() } } throws: { error in
       "\(error)".contains("matched nothing in any example: cut (strong, vision_cut); cut (strong, text_cut)")
     }
-    let warnings = try RunReport(path: folder.file("run")).summary.warnings.filter { $0.contains("strong, text_cut") }
+    let warnings = try RunReport(path: folder.file("run")).summary.warnings
     #expect(
-      warnings == [
+      warnings.filter { $0.contains("lens") }
+        == ["strong", "weak"].map {
+          "lens (\($0)): could not be asked about every part, in 6 receipts, which name them"
+        })
+    #expect(
+      warnings.filter { $0.contains("strong, text_cut") } == [
         "cut (strong, text_cut): changed nothing, in 2 trials", "cut (strong, text_cut): matched nothing, in 2 trials",
       ])
   }

@@ -14,7 +14,7 @@ extension RunStore {
         "SELECT 'trial', key, model, example, class, condition, status, plugin, hook_point, reason FROM trials",
         "SELECT 'reading', key, probe, digest FROM readings r JOIN trials t ON t.id = r.trial",
         """
-        SELECT 'measurement', key, probe, point, token, label, metric, hex(value), value
+        SELECT 'measurement', key, probe, point, token, label, metric, hex(value), value, text
         FROM measurements m JOIN trials t ON t.id = m.trial
         """,
         """
@@ -80,7 +80,7 @@ extension RunStore {
     let first = try folder.run(plan)
     #expect(first == Runner.Outcome(total: 48, stored: 0, computed: 48, failed: 0))
     let rows = try folder.rows()
-    #expect(rows.count == 48 + 48 * 2 + 48 * (24 + 1) + 36)
+    #expect(rows.count == 48 + 48 * 2 + 48 * (24 + 1 + 1) + 36)
     let second = try folder.run(plan) { _, _ in throw Stop() }
     #expect(second == Runner.Outcome(total: 48, stored: 48, computed: 0, failed: 0))
     #expect(try folder.rows() == rows)
@@ -272,6 +272,26 @@ extension RunStore {
     _ = try runner.run(progress: .silent) { _ in Odd() }
     let values = try session.store.read { try Double?.fetchAll($0, sql: "SELECT value FROM measurements LIMIT 3") }
     #expect(values == [nil, -.infinity, 0.1 + 0.2])
+  }
+
+  @Test func `a store of an earlier version is brought up to date as it is opened`()
+    throws
+  {
+    let folder = try folder(1)
+    _ = try folder.run(try folder.plan())
+    let path = folder.file("run/run.sqlite")
+    try RunStore(path: path).write { connection in
+      try connection.execute(
+        sql: """
+          ALTER TABLE measurements DROP COLUMN text;
+          ALTER TABLE receipts DROP COLUMN note_kind;
+          DELETE FROM grdb_migrations WHERE identifier <> '1';
+          UPDATE receipts SET note = CASE trial % 2 WHEN 0 THEN 'read leg as wing' ELSE 'changed nothing' END
+          """)
+    }
+    let notes = try RunStore(path: path, readOnly: true).receiptNotes()
+    #expect(Set(notes.map(\.note.kind)) == [.fact, .warning])
+    #expect(try folder.run(try folder.plan()).stored == 8)
   }
 
   @Test func `a store of a later version and a file that is no store are refused`() throws {

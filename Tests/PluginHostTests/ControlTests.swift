@@ -31,7 +31,7 @@ import Testing
   /// What each probe reads at the first layer, and its receipt's note.
   private func read(
     _ controls: [ProbeControl?], item: Item? = nil, seed: UInt64 = 1
-  ) throws -> [(rows: [Read], note: String?)] {
+  ) throws -> [(rows: [Read], note: Note?)] {
     let host = try Self.host()
     let lens = try AttachmentSpec.bundled("logit-lens", ["sites": "text.resid_post", "layers": "0"])
     let probes = controls.enumerated().map { ProbeSpec(name: "p\($0)", spec: lens, control: $1) }
@@ -83,19 +83,19 @@ import Testing
       labels: Array(host.item.labels.prefix(2)), background: [24])
     let controls: [ProbeControl] = [.randomObject, .randomBackground, .randomWord]
     let all = try read(controls, item: item)
-    #expect(all[0].note == "1 of 2 not matched: leg" && patches(all[0].rows, "tail").count == 2)
-    #expect(all[1].note == "2 of 2 not matched: leg, tail" && all[1].rows.isEmpty)
-    #expect(all[2].note == "2 of 2 not matched: leg, tail")
+    #expect(all[0].note == Note(.omission, "1 of 2 not matched: leg") && patches(all[0].rows, "tail").count == 2)
+    #expect(all[1].note?.text == "2 of 2 not matched: leg, tail" && all[1].rows.isEmpty)
+    #expect(all[2].note?.text == "2 of 2 not matched: leg, tail")
   }
 
   @Test func `another word is asked at the part's own patches, and the receipt says which`() throws {
     let all = try read([nil, .wrongPart, .randomWord])
     for read in all[1...] { #expect(Set(read.rows.map(\.row)).isSubset(of: Set(all[0].rows.map(\.row)))) }
     #expect(patches(all[1].rows, "leg") == [0, 1, 2] && all[1].rows != all[0].rows)
-    let wrong = try #require(all[1].note)
+    let wrong = try #require(all[1].note).text
     #expect(wrong.hasPrefix("read leg as ") && ["leg as tail", "leg as body"].contains { wrong.contains($0) })
     // Within a factor of two as frequent: leg (40) as wheel (30), tail (10) as wing (8), body (1) as oar (1).
-    #expect(all[2].note == "read leg as wheel, tail as wing, body as oar")
+    #expect(all[2].note == Note(.fact, "read leg as wheel, tail as wing, body as oar"))
   }
 
   @Test func `a blank image is the mean colour, a shuffled one the same patches in another order`() throws {

@@ -42,7 +42,7 @@ import Testing
     for name in ["without", "edges"] {
       let outcome = try #require(outcomes[name])
       #expect(outcome.failure == nil && outcome.receipts[0].notApplicable)
-      #expect(outcome.receipts[0].note == "matched nothing in this item" && outcome.receipts[0].visitsMade == 0)
+      #expect(outcome.receipts[0].note?.text == "matched nothing in this item" && outcome.receipts[0].visitsMade == 0)
       #expect(outcome.logitBits == outcomes["clean"]?.logitBits)
     }
     #expect(outcomes["with"]?.receipts[0].notApplicable == false && outcomes["with"]?.receipts[0].note == nil)
@@ -91,7 +91,8 @@ import Testing
       .bundled("zero-heads", ["tower": "vision", "heads": "0+1+2", "layers": "-1", "tokens": "cls"])
     ])
     #expect(
-      outcome.receipts[0].note == "cannot affect anything that this trial reads" && !outcome.receipts[0].reachable)
+      outcome.receipts[0].note?.text == "cannot affect anything that this trial reads" && !outcome.receipts[0].reachable
+    )
     #expect(
       error(host, [.edit(.siteScale, site: "z", rows: "cls")])?.diagnosis.what
         == "the text tower of this model has no CLS row")
@@ -119,7 +120,7 @@ import Testing
       .edit(.edgeDrop, rows: "[3]", keys: "[9]"),
     ] as [AttachmentSpec] {
       let outcome = try host.run([step])
-      #expect(outcome.receipts[0].note == "changed nothing" && outcome.receipts[0].elementsChanged == 0)
+      #expect(outcome.receipts[0].note?.text == "changed nothing" && outcome.receipts[0].elementsChanged == 0)
       #expect(outcome.failure == nil && !outcome.receipts[0].notApplicable)
     }
     #expect(try host.run([.bundled("identity")]).receipts[0].note == nil)

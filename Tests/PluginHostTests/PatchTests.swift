@@ -32,7 +32,7 @@ import Testing
     #expect(same.failure == nil && same.activations == clean.activations && same.activations.count >= 3)
     #expect(same.logitBits == clean.logitBits && same.output.generated == clean.output.generated)
     for receipt in same.receipts {
-      #expect(receipt.note == "changed nothing" || receipt.note?.hasPrefix("writes after") == true)
+      #expect(receipt.note?.text == "changed nothing" || receipt.note?.text.hasPrefix("writes after") == true)
       #expect(receipt.visitsMade == receipt.visitsPlanned && receipt.visitsMade > 0)
       #expect(receipt.elementsChanged == 0 && receipt.largestChange == 0)
     }

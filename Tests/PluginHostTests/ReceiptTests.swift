@@ -48,7 +48,7 @@ import Testing
     let vision = try host.run([.bundled("attention-knockout", ["cls": "blind"])]).receipts[0]
     #expect(vision.elementsChanged == (25 * 24 + 25) * 3 * 2)
     let future = try receipt(["queries": "[10]", "keys": "[20]"])
-    #expect(future.elementsChanged == 0 && future.largestChange == 0 && future.note == "changed nothing")
+    #expect(future.elementsChanged == 0 && future.largestChange == 0 && future.note?.text == "changed nothing")
   }
 
   @Test func `the dropped CLS row of the last vision layer is reachable only where something reads it`() throws {
@@ -58,7 +58,7 @@ import Testing
       return try host.run([edit], at: points).receipts[0]
     }
     let dropped = try receipt("resid_post", "-1", on: host)
-    #expect(!dropped.reachable && dropped.note == "cannot affect anything that this trial reads")
+    #expect(!dropped.reachable && dropped.note?.text == "cannot affect anything that this trial reads")
     #expect(dropped.elementsChanged == 24 && dropped.visitsMade == 1)
     #expect(try receipt("resid_post", "0", on: host).reachable)
     #expect(try receipt("v", "-1", on: host).reachable)

@@ -27,6 +27,7 @@ import numpy
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CASE = {"model": "mha", "inputs": "goldens/clean.safetensors"}
+WORDS = 3
 IMAGE_TOKEN, PATCHES, LABELS = 4, {"part/tail": [6, 7, 12], "part/leg": [0, 24]}, {"part/tail": 117, "part/leg": 155}
 
 
@@ -46,30 +47,46 @@ def significant(value):
   return float(f"{value:.9g}")
 
 
-def lens_rows(clean, weights, layers):
-  """The final RMSNorm (eps 1e-6) and the unembedding, in double, of projector.out and each layer's resid_post."""
+def lens_logits(clean, weights, layers):
+  """(keys of the row, logits in double) at each patch of each part: the final RMSNorm (eps 1e-6) and the unembedding of projector.out and of
+  each layer's resid_post."""
   gain = weights["language_model.model.norm.weight"].astype(numpy.float64)
   unembed = weights["language_model.lm_head.weight"].astype(numpy.float64)
 
-  def answers(hidden):
+  def logits(hidden):
     x = hidden.astype(numpy.float64)
-    logits = gain * x / numpy.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) @ unembed.T
-    return logits, logits - numpy.log(numpy.exp(logits).sum(-1, keepdims=True))
+    return gain * x / numpy.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) @ unembed.T
 
-  last, _ = answers(clean[f"text.{layers - 1}.resid_post"])
+  last = logits(clean[f"text.{layers - 1}.resid_post"])
   assert abs(last - clean["logits"]).max() < 1e-4 * abs(clean["logits"]).max(), "this is not the model's own head"
   first_patch = int(numpy.nonzero(clean["input_ids"] == IMAGE_TOKEN)[0][0])
   places = [("projector.out", -1, "projector.out", 0)]
   places += [("text.resid_post", layer, f"text.{layer}.resid_post", first_patch) for layer in range(layers)]
   for field, patches in PATCHES.items():
     for site, layer, tensor, start in places:
-      logits, logprobs = answers(clean[tensor])
+      rows = logits(clean[tensor])
       for row in (start + patch for patch in patches):
-        mine = logits[row, LABELS[field]]
-        others = numpy.delete(logits[row], LABELS[field])
-        assert abs(others - mine).min() > 1e-4, "a rank that rounding could change: choose another label"
-        yield {"site": site, "layer": layer, "row": row, "label": field, "rank": float(1 + (others > mine).sum()),
-               "logit": significant(mine), "logprob": significant(logprobs[row, LABELS[field]])}
+        yield {"site": site, "layer": layer, "row": row, "label": field}, rows[row]
+
+
+def lens_rows(clean, weights, layers):
+  """Rank, logit and log-probability of each part's label."""
+  for keys, logits in lens_logits(clean, weights, layers):
+    label = LABELS[keys["label"]]
+    mine, others = logits[label], numpy.delete(logits, label)
+    assert abs(others - mine).min() > 1e-4, "a rank that rounding could change: choose another label"
+    yield {**keys, "rank": float(1 + (others > mine).sum()), "logit": significant(mine),
+           "logprob": significant(mine - numpy.log(numpy.exp(logits).sum()))}
+
+
+def word_rows(clean, weights, layers):
+  """The words of the largest logits; ids that the tokenizer does not know stand in brackets."""
+  vocabulary = json.loads((ROOT / "Tests/Fixtures/parity/mha/tokenizer.json").read_text())["model"]["vocab"]
+  piece = {id: text for text, id in vocabulary.items()}
+  for keys, logits in lens_logits(clean, weights, layers):
+    best = numpy.argsort(-logits, kind="stable")[: WORDS + 1]
+    assert numpy.diff(-logits[best]).min() > 1e-4, "an order that rounding could change: choose other patches"
+    yield {**keys, **{f"word_{place + 1}": piece.get(int(id), f"[{id}]") for place, id in enumerate(best[:WORDS])}}
 
 
 def mass_rows(clean, layers):
@@ -93,6 +110,8 @@ def main():
   def case(name, params, expect, **more):
     return {"name": name, **CASE, "params": params, **more, "expect": expect}
 
+  parts = {"labels": [{"field": field, "text": field.split("/")[1], "ids": [id]} for field, id in LABELS.items()],
+           "masks": [{"name": name, "patches": patches} for name, patches in PATCHES.items()]}
   cases = {
     "identity": [case(
       "every hook point is visited and no bit changes", {},
@@ -123,13 +142,14 @@ def main():
       "a layer's output is doubled, and the next layer reads that", {"layers": "0", "factor": 2},
       upstream + [{"at": "text.0.resid_post", "times_clean": 2}, {"at": "text.1.resid_pre", "times_clean": 2},
                   {"at": "logits", "is": "changed"}, {"receipt": {"visits": "all"}}])],
-    "logit-lens": [case(
-      "rank, logit and log-probability as computed from transformers' activations", {"vocabulary": "all"},
-      [{"at": "logits", "is": "clean"},
-       {"table": "logit_lens", "keys": ["site", "layer", "row", "label"], "tolerance": 1e-4,
-        "rows": list(lens_rows(clean, weights, layers))}],
-      item={"labels": [{"field": field, "text": field.split("/")[1], "ids": [id]} for field, id in LABELS.items()],
-            "masks": [{"name": name, "patches": patches} for name, patches in PATCHES.items()]})],
+    "logit-lens": [
+      case("rank, logit and log-probability as computed from transformers' activations", {"vocabulary": "all"},
+           [{"at": "logits", "is": "clean"},
+            {"table": "logit_lens", "keys": ["site", "layer", "row", "label"], "tolerance": 1e-4,
+             "rows": list(lens_rows(clean, weights, layers))}], item=parts),
+      case("the words that are read first, as computed from transformers' activations", {"words": WORDS, "vocabulary": "all"},
+           [{"table": "words", "keys": ["site", "layer", "row", "label"],
+             "rows": list(word_rows(clean, weights, layers))}], item=parts)],
     "attention-mass": [case(
       "the last token's attention, summed from transformers' patterns", {},
       [{"at": "logits", "is": "clean"}, {"receipt": {"visits": "all"}},

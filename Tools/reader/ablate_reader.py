@@ -16,7 +16,7 @@ import sqlite3
 import struct
 import subprocess
 
-ROWS = """SELECT t.model, t.example, t.class, t.condition, m.probe, m.point, m.token, m.label, m.metric, m.value
+ROWS = """SELECT t.model, t.example, t.class, t.condition, m.probe, m.point, m.token, m.label, m.metric, m.value, m.text
           FROM measurements m JOIN trials t ON t.id = m.trial"""
 TABLES = ("trials", "measurements", "receipts", "readings", "sessions", "engines", "timings")
 

@@ -82,7 +82,9 @@ extension ModelConfiguration {
       visionFeatureSelect = try json.choice("vision_feature_select_strategy", default: .default)
     case .vipllava:
       try json.only("multimodal_projector_bias", true)
-      try json.only("vision_feature_select_strategy", FeatureSelect.default.rawValue)
+      try json.only(
+        "vision_feature_select_strategy", FeatureSelect.default.rawValue,
+        because: "ViP-LLaVA of transformers drops the CLS row whatever the key says")
       projectorNormEps = Float(try json.read("projector_layernorm_eps", default: 1e-5) as Double)
       visionFeatureLayers = try json.integers(
         json.has("vision_feature_layers") ? "vision_feature_layers" : "vision_feature_layer",
@@ -91,9 +93,12 @@ extension ModelConfiguration {
     case .llavaNext:
       projectorBias = try json.read("multimodal_projector_bias", default: true)
       visionFeatureLayers = try json.integers("vision_feature_layer", default: [-2])
-      // transformers itself cannot merge tiles that carry a CLS row, and adds the newline whatever the key says.
-      try json.only("vision_feature_select_strategy", FeatureSelect.default.rawValue)
-      try json.only("use_image_newline_parameter", true)
+      // Tried with 5.23: `pack_image_features` views patches and CLS row of all tiles as one grid; "shape '[2, 2, 3, 3, -1]' is invalid".
+      try json.only(
+        "vision_feature_select_strategy", FeatureSelect.default.rawValue,
+        because: "transformers itself cannot merge tiles that carry a CLS row")
+      try json.only(
+        "use_image_newline_parameter", true, because: "transformers adds the newline whatever the key says")
       visionFeatureSelect = .default
       gridPinpoints = try json.pinpoints("image_grid_pinpoints", tile: vision.imageSize)
     }

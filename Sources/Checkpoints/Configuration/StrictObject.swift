@@ -159,10 +159,11 @@ struct StrictObject {
   mutating func has(_ key: String) -> Bool { values[key] != nil }
 
   /// Accepts `key` only with the value that changes nothing.
-  mutating func only<T: Equatable>(_ key: String, _ value: T) throws(CheckpointError) {
+  mutating func only<T: Equatable>(_ key: String, _ value: T, because reason: String? = nil) throws(CheckpointError) {
     let found: T = try read(key, default: value)
     if found != value {
-      throw .unsupported(path: path, key: name(key), problem: "\(found)", remedy: "Ablate computes only \(value)")
+      let remedy = "Ablate computes only \(value)" + (reason.map { ": \($0)" } ?? "")
+      throw .unsupported(path: path, key: name(key), problem: "\(found)", remedy: remedy)
     }
   }
 

@@ -1,7 +1,7 @@
 import Diagnostics
 import GRDB
 
-/// A run's rows in tables that several people share: `ablate export RUN --to postgres://...`.
+/// A run's numbers in tables that several people share: `ablate export RUN --to postgres://...`.
 ///
 /// Rows stand under the trial's key, which covers all that their numbers depend on. What is there already with equal values
 /// is left alone, so that exporting again, or the same study of a colleague, changes nothing; other values are refused.
@@ -109,6 +109,7 @@ package struct PostgresExport {
             CAST(row_number() OVER (PARTITION BY m.trial, m.probe ORDER BY m.rowid) AS TEXT),
             t.model, t.example, t.class, t.condition, m.point, CAST(m.token AS TEXT), m.label, m.metric, m.value
           FROM measurements m JOIN trials t ON t.id = m.trial JOIN readings r ON r.trial = m.trial AND r.probe = m.probe
+          WHERE m.text IS NULL
           """)
       while let measured = try rows.next() {
         let texts = (0..<12).map { measured[$0] as String? }

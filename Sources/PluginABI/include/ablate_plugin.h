@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 #define ABLATE_ABI_MAJOR 0u /* a breaking change renames the entry symbol */
-#define ABLATE_ABI_MINOR 1u /* an appended field, a new flag, a new extension id */
+#define ABLATE_ABI_MINOR 2u /* an appended field, a new flag, a new extension id */
 #define ABLATE_EXPORT __attribute__((visibility("default")))
 
 /* ---- status and error --------------------------------------------------------------------------------------------- */
@@ -226,6 +226,8 @@ typedef struct ablate_reading {
   const char *layers; /* minor 1 */
   uint32_t forms;     /* minor 1: how the label may be spelled, ABLATE_FORM_* together; the best one counts. 0 = spaced */
   uint32_t pieces;    /* minor 1: ABLATE_PIECES_* */
+  uint32_t top;       /* minor 2: of a lens, how many of the words that it reads first at each row are answered too; at most 64 */
+  uint32_t _pad;
 } ablate_reading;
 
 #define ABLATE_PLAN_PER_ITEM 1u /* ask again for every item */
@@ -367,9 +369,11 @@ typedef struct ablate_event {
 /* ---- typed rows, column by column -----------------------------------------------------------------------------------
  * BOOL, I64: int64_t. F64: double. STR: UTF-8 bytes with offsets[n_rows + 1].
  * end_lane gets the answers to the plan's readings: "reading" (index), "layer", "row", "head" (-1: none), "label" (index
- * of the item's labels, -1: none) as I64; "rank", "logit", "logprob", "mass" as F64, NaN where they do not apply.
+ * of the item's labels, -1: none) as I64; "rank", "logit", "logprob", "mass" as F64, NaN where they do not apply. Where a
+ * lens asked for `top` words there are as many more rows per row of it, best first: "word" (STR, else empty) is the word,
+ * "rank" its place from 1, "label" -1.
  * emit: the columns named "layer", "row" (I64) and "label" (STR) are keys, "site" (STR) and "head" (I64) too; every F64
- * column is a metric. `valid` is one byte per row. */
+ * column is a metric, every other STR column a reading in words. `valid` is one byte per row. */
 typedef struct ablate_column {
   uint32_t struct_size;
   uint32_t type;

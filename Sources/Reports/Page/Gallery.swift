@@ -1,3 +1,4 @@
+import Datasets
 import Experiments
 import Foundation
 
@@ -47,7 +48,7 @@ struct Gallery {
     var why: String
     var overlays: [Overlay]
     var outline: String?
-    var headings: [Heading]
+    var headings: [String]
     var rows: [Row]
   }
 
@@ -67,9 +68,22 @@ struct Gallery {
     var rank: String
   }
 
+  /// One hook point.
   struct Row {
-    var name: String
-    var cells: [Cell]
+    var heading: Heading
+    var cells: [Reading]
+  }
+
+  /// Under one condition: the best rank of the part's word, and the words that are read first, where the probe was asked for them.
+  struct Reading {
+    var rank: Cell
+    var words: [Word]
+  }
+
+  struct Word {
+    var text: String
+    /// The word of the part.
+    var isPart: Bool
   }
 }
 
@@ -77,8 +91,8 @@ extension Gallery {
   /// How many parts are shown of each kind.
   private static let each = 2
   /// The four cells of the two-by-two, and the one that is shown first.
-  fileprivate static let cells = ["both intact", "vision cut", "decoder cut", "both cut"]
-  fileprivate static let shown = 1
+  static let cells = ["both intact", "vision cut", "decoder cut", "both cut"]
+  static let shown = 1
   /// A card has room for so many hook points.
   private static let mostPoints = 9
 
@@ -87,8 +101,8 @@ extension Gallery {
   ///
   /// - Parameters:
   ///   - boxes: without them nothing is outlined.
-  ///   - paths: of the pictures, by example.
-  init?(_ model: ModelSummary, readings: RunReadings, boxes: PatchBoxes?, paths: [String: String]) {
+  ///   - examples: of the dataset, by their ids.
+  init?(_ model: ModelSummary, readings: RunReadings, boxes: PatchBoxes?, examples: [String: Example]) throws {
     guard let contrast = model.contrasts.first else { return nil }
     let design = contrast.design
     self.model = model.model
@@ -101,13 +115,17 @@ extension Gallery {
     for reading in readings.readings(model.model, ranks) {
       byItem[reading.example + "\u{0}" + reading.label, default: []].append(reading)
     }
-    cards = Gallery.chosen(model.items).compactMap { item, why in
-      guard let picture = paths[item.example].flatMap({ ExamplePicture(path: $0) }),
-        let readings = byItem[item.example + "\u{0}" + item.label]
+    cards = try Gallery.chosen(model.items).compactMap { item, why in
+      guard let example = examples[item.example], let picture = ExamplePicture(path: example.imagePath),
+        let ranks = byItem[item.example + "\u{0}" + item.label]
       else { return nil }
-      return Card(
-        item, why: why, picture: picture, readings: readings, design: design, point: contrast.point,
-        points: Gallery.spread(model.points), boxes: boxes)
+      var card = Card(item, why: why, picture: picture)
+      card?.draw(ranks, design: design, point: contrast.point, boxes: boxes)
+      card?.tabulate(
+        ranks, words: try readings.words(model.model, item, model.measure),
+        own: example.parts.first { $0.name.replacing(" ", with: "_") == item.label }?.label, design: design,
+        points: Gallery.spread(model.points))
+      return card
     }
     if cards.isEmpty { return nil }
   }
@@ -131,65 +149,5 @@ extension Gallery {
     let middle = sorted.count / 2
     return take(sorted, "largest C") + take(sorted.dropFirst(middle), "median C")
       + take(sorted.reversed(), "smallest C")
-  }
-}
-
-extension Gallery {
-  /// `3` for `text.3.resid_post`, `projector` for `projector.out`: a card is narrow.
-  fileprivate static func short(_ point: String) -> String {
-    let words = point.split(separator: ".").map(String.init)
-    guard words.count == 3 else { return words.first ?? point }
-    return words[2] == "resid_post" ? words[1] : "\(words[1]).\(words[2])"
-  }
-}
-
-extension Gallery.Card {
-  init?(
-    _ item: ModelSummary.Item, why: String, picture: ExamplePicture, readings: [PartReading], design: TwoByTwo,
-    point: String, points: [String], boxes: PatchBoxes?
-  ) {
-    guard let image = picture.dataURL else { return nil }
-    (self.image, width, height) = (image, picture.width, picture.height)
-    (word, owner, place, self.why) = (item.label, item.className ?? "the image", item.example, why)
-    alternative = "The image \(item.example), with the patches of \(item.label) outlined"
-    func reading(_ condition: String, _ point: String) -> PartReading? {
-      readings.first { $0.condition == condition && $0.point == point }
-    }
-    headings = points.map { Gallery.Heading(short: Gallery.short($0), full: $0) }
-    rows = zip(Gallery.cells, design.conditions).map { name, condition in
-      Gallery.Row(
-        name: name,
-        cells: points.map { Gallery.Cell(rank: reading(condition, $0).flatMap { $0.values.min() }) })
-    }
-    // Rows of the projector are numbered as the patches are; the text tower's follow in the same order.
-    let patches = reading(design.clean, "projector.out")?.tokens ?? []
-    let all = boxes?.boxes(width: picture.width, height: picture.height) ?? []
-    let placed = patches.compactMap { all.indices.contains($0) ? all[$0] : nil }
-    guard !placed.isEmpty, placed.count == patches.count else {
-      (overlays, outline) = ([], nil)
-      return
-    }
-    overlays = design.conditions.enumerated().map { index, condition in
-      let ranks = reading(condition, point)?.values ?? []
-      return Gallery.Overlay(
-        index: index, shown: index == Gallery.shown, patches: zip(placed, ranks).map { Gallery.Patch($0, rank: $1) })
-    }
-    outline = placed.map(\.path).joined()
-  }
-}
-
-extension Gallery.Patch {
-  fileprivate init(_ box: PatchBoxes.Box, rank: Double) {
-    func n(_ value: Double) -> String { fixed(value, 1) }
-    (x, y, width, height) = (n(box.left), n(box.top), n(box.right - box.left), n(box.bottom - box.top))
-    colour = Colour.rank(rank)
-    self.rank = Gallery.Cell(rank: rank).text
-  }
-}
-
-extension PatchBoxes.Box {
-  fileprivate var path: String {
-    func n(_ value: Double) -> String { fixed(value, 1) }
-    return "M\(n(left)) \(n(top))H\(n(right))V\(n(bottom))H\(n(left))Z"
   }
 }

@@ -15,7 +15,7 @@ struct RunPage {
 
   var html: String {
     get throws {
-      let gallery = gallery
+      let gallery = try gallery()
       let page = Page(
         title: summary.manifest.name, headline: headline, version: summary.version,
         warnings: summary.warnings + gallery.warnings,
@@ -84,15 +84,17 @@ struct RunPage {
   }
 
   private static func note(_ rows: Int) -> String? {
-    rows > mostRows ? "The first \(mostRows) of \(rows) rows; `ablate export` writes all of them." : nil
+    rows > mostRows ? "The first \(mostRows) of \(rows) rows; ablate export writes all of them." : nil
   }
 
-  private var gallery: (section: Page.Section, warnings: [String]) {
+  private func gallery() throws -> (section: Page.Section, warnings: [String]) {
     var section = Page.Section(
       anchor: "gallery", title: "Gallery",
       intro:
         "Two parts each with the largest, the middle and the smallest compensation, one per image. The part's patches are "
-        + "outlined; a patch's colour is the rank of the part's word there, at the hook point of the primary contrast.")
+        + "outlined; a patch's colour is the rank of the part's word there, at the hook point of the primary contrast. Below, "
+        + "layer by layer: the best rank over the part's patches, and, where the probe was asked for words, those that it reads "
+        + "first there, the part's own underlined.")
     guard summary.models.contains(where: { !$0.items.isEmpty }) else { return (section, []) }
     guard let dataset = try? Dataset(summary.manifest.dataset) else {
       return (section, ["the dataset is not at \(summary.manifest.dataset.path): no gallery"])
@@ -100,12 +102,12 @@ struct RunPage {
     guard summary.datasetDigest == nil || summary.datasetDigest == dataset.digest else {
       return (section, ["the dataset at \(dataset.path) is not the one that was run: no gallery"])
     }
-    let paths = Dictionary(dataset.examples.map { ($0.id, $0.imagePath) }, uniquingKeysWith: { first, _ in first })
+    let examples = Dictionary(dataset.examples.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     var warnings: [String] = []
     for (reference, model) in zip(summary.manifest.models, summary.models) {
       let boxes = PatchBoxes(reference)
       if boxes == nil { warnings.append("the checkpoint of \(model.model) is gone: its patches are not outlined") }
-      guard let gallery = Gallery(model, readings: readings, boxes: boxes, paths: paths) else { continue }
+      guard let gallery = try Gallery(model, readings: readings, boxes: boxes, examples: examples) else { continue }
       section.gallery.append(gallery)
     }
     return (section, warnings)
