@@ -13,7 +13,8 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var example: ExampleOptions
   @OptionGroup var plugins: PluginOptions
   @Option(help: "Forward passes; the median counts.") var repeats = 7
-  @Flag(help: "One turn for each line of standard input, 'clean', 'hooked' or a sweep: to alternate with other programs.")
+  @Flag(
+    help: "One turn for each line of standard input, 'clean', 'hooked' or a sweep: to alternate with other programs.")
   var paced = false
   @Option(help: "A sweep of conditions against the clean pass instead.")
   var sweep: BenchSweep?
