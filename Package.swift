@@ -45,6 +45,7 @@ let package = Package(
     module("Datasets", ["Checkpoints", "CTIFF"]),
     module("Models", ["Checkpoints"]),
     module("PluginRuntime", ["PluginABI", "Diagnostics", "CFFI", "CShims"]),
+    module("PluginStore", ["PluginRuntime", "CCrypto"]),
     module("PluginConformance", ["PluginRuntime", "CShims"]),
     module("PluginHost", ["Models", "PluginRuntime"]),
     module(
@@ -62,7 +63,8 @@ let package = Package(
     .executableTarget(
       name: "ablate",
       dependencies: [
-        "Reports", "PluginConformance", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Reports", "PluginConformance", "PluginStore",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       resources: [
         "Makefile.txt", "plugin.json.txt", "plugin.c.txt", "plugin.cc.txt", "plugin.swift.txt", "plugin.rs.txt",

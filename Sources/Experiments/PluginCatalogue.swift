@@ -60,6 +60,13 @@ struct PluginCatalogue {
   }
 }
 
+extension Manifest {
+  /// The plugins that its conditions and probes name, sorted.
+  package var pluginNames: [String] {
+    Set(conditions.flatMap { $0.steps.compactMap(\.plugin) } + probes.map(\.use.plugin)).sorted()
+  }
+}
+
 extension Fingerprints {
   /// Of the models and plugins that a manifest names, from their files; no model is packed and no plugin is run.
   package init(of manifest: Manifest, search: PluginSearch) throws {
@@ -71,8 +78,7 @@ extension Fingerprints {
       }
       return (reference.name, SHA256.hex(try WeightFiles(folder: folder).digest + files.joined()))
     }
-    let names = Set(manifest.conditions.flatMap { $0.steps.compactMap(\.plugin) } + manifest.probes.map(\.use.plugin))
-    let plugins = try names.sorted().map { ($0, try catalogue.digest(of: $0)) }
+    let plugins = try manifest.pluginNames.map { ($0, try catalogue.digest(of: $0)) }
     let files = manifest.conditions.flatMap { $0.steps.compactMap(\.vectorFile) }
     let uses = manifest.conditions.flatMap { $0.steps.compactMap(\.use) } + manifest.probes.map(\.use)
     let tensors = try manifest.models.flatMap { model in

@@ -11,7 +11,7 @@ final class CheckingHost {
     /// The n-th allocation and all behind it fail; nil: none.
     var failsFromAllocation: Int?
     var isCancelled = false
-    /// Told of each allocation.
+    /// Counts what is asked for, where somebody wants to know.
     var counter: Counter?
   }
 
@@ -21,9 +21,9 @@ final class CheckingHost {
 
   let settings: Settings
   let arena: StructArena
-  private(set) var table: UnsafeMutablePointer<ablate_host>
-  private(set) var allocations = 0
-  private var live: [UnsafeMutableRawPointer: UInt64] = [:]
+  let table: UnsafeMutablePointer<ablate_host>
+  private var allocations = 0
+  private var live: Set<UnsafeMutableRawPointer> = []
   /// Digest of everything that was emitted for a lane, in the order of the calls.
   private(set) var emitted: [UInt32: String] = [:]
   private(set) var fault: String?
@@ -57,9 +57,7 @@ final class CheckingHost {
     table.pointee.ctx = Unmanaged.passUnretained(self).toOpaque()
   }
 
-  deinit { live.keys.forEach { free($0) } }
-
-  var liveBytes: UInt64 { live.values.reduce(0, +) }
+  deinit { live.forEach { free($0) } }
 
   private static func of(_ ctx: UnsafeMutableRawPointer?) -> CheckingHost? {
     ctx.map { Unmanaged<CheckingHost>.fromOpaque($0).takeUnretainedValue() }
@@ -73,13 +71,13 @@ final class CheckingHost {
     guard align.nonzeroBitCount <= 1, align <= 4096, bytes <= 1 << 32,
       posix_memalign(&block, max(Int(align), 16), Int(max(bytes, 1))) == 0
     else { return nil }
-    if let block { live[block] = bytes }
+    if let block { live.insert(block) }
     return block
   }
 
   private func release(_ block: UnsafeMutableRawPointer?) {
     guard let block else { return }
-    guard live.removeValue(forKey: block) != nil else {
+    guard live.remove(block) != nil else {
       return fault = "release() got an address that alloc() did not give"
     }
     free(block)
@@ -95,10 +93,15 @@ final class CheckingHost {
       emitted[lane] = SHA256.hex((emitted[lane] ?? "") + text)
       return ABLATE_OK
     } catch {
-      fault = "emit: \(error)"
+      fault = error.inCall
       return ABLATE_E_INVALID
     }
   }
+}
+
+extension PluginError {
+  /// Without the plugin's name: there is only one.
+  var inCall: String { if case .failed(_, let at, let reason) = self { "\(at): \(reason)" } else { "\(self)" } }
 }
 
 extension Column {

@@ -246,8 +246,11 @@ extension CheckedPlugin {
       for _ in 0..<50 { _ = try life { _ in }.run(plugin) }
       inUse.append(ablate_heap_bytes())
     }
+    let smallestBlock = 32
     let growth = zip(inUse.dropFirst(), inUse).map { $0 - $1 }.min() ?? 0
-    guard growth < 50 * 8 else { throw Finding.fault("each life leaves \(growth / 50) bytes that are never freed") }
+    guard growth < 50 * smallestBlock else {
+      throw Finding.fault("each life leaves \(growth / 50) bytes that are never freed")
+    }
   }
 
   private func checkNoMemory(_ plugin: PluginUnderTest) throws {

@@ -5,7 +5,6 @@ import PluginRuntime
 final class Subject {
   let host: CheckingHost
   let functions: ablate_plugin
-  private let id: String
   private let handle: UnsafeMutableRawPointer
   private let words = ErrorWords()
   private var isAlive = true
@@ -23,11 +22,11 @@ final class Subject {
     try words.check("create")
     if let fault = host.fault { throw .fault("create: \(fault)") }
     guard let handle else { return (nil, words.text) }
-    return (Subject(library.id, host, functions, handle), "")
+    return (Subject(host, functions, handle), "")
   }
 
-  private init(_ id: String, _ host: CheckingHost, _ functions: ablate_plugin, _ handle: UnsafeMutableRawPointer) {
-    (self.id, self.host, self.functions, self.handle) = (id, host, functions, handle)
+  private init(_ host: CheckingHost, _ functions: ablate_plugin, _ handle: UnsafeMutableRawPointer) {
+    (self.host, self.functions, self.handle) = (host, functions, handle)
   }
 
   deinit { destroy() }
@@ -44,7 +43,7 @@ final class Subject {
     let memory = host.arena.put(one: plan)
     try succeed("plan", functions.plan?(handle, item ? Specimen.item(host.arena) : nil, memory, fresh()))
     plan = memory.pointee
-    do { return try PlanRequest(copying: plan, plugin: id) } catch { throw .fault(error.diagnosis.what) }
+    do { return try PlanRequest(copying: plan, plugin: "") } catch { throw .fault(error.inCall) }
   }
 
   func begin(_ lane: UInt32) throws(Finding) {

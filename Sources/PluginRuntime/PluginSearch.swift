@@ -20,12 +20,19 @@ package struct PluginSearch: Sendable {
     self.executable = executable ?? (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
   }
 
-  /// The user's own plugins: $XDG_DATA_HOME/ablate/plugins, by default ~/.local/share/ablate/plugins (XDG Base Directory
-  /// Specification 0.8).
-  package static var installed: String {
+  /// What is the user's own: $XDG_DATA_HOME/ablate, by default ~/.local/share/ablate (XDG Base Directory Specification
+  /// 0.8); "" where there is no home.
+  package static var dataFolder: String {
     let environment = ProcessInfo.processInfo.environment
-    if let data = environment["XDG_DATA_HOME"], data.hasPrefix("/") { return "\(data)/ablate/plugins" }
-    return environment["HOME"].map { "\($0)/.local/share/ablate/plugins" } ?? ""
+    if let data = environment["XDG_DATA_HOME"], data.hasPrefix("/") { return "\(data)/ablate" }
+    return environment["HOME"].map { "\($0)/.local/share/ablate" } ?? ""
+  }
+
+  package static var installed: String { "\(dataFolder)/plugins" }
+
+  /// It lies among the plugins that come with this program.
+  package func isBundled(_ manifest: PluginManifest) -> Bool {
+    bundled().contains { manifest.folder == "\($0)/\(manifest.id)" }
   }
 
   /// The manifest of the plugin called `name`. With a "/" it is the path of a folder or of its plugin.json, relative to

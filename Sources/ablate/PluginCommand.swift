@@ -12,7 +12,9 @@ struct PluginCommand: ParsableCommand {
       """,
     subcommands: [
       PluginListCommand.self, PluginInfoCommand.self, PluginDiffCommand.self, PluginNewCommand.self,
-      PluginCheckCommand.self,
+      PluginCheckCommand.self, PluginPackCommand.self, PluginSignCommand.self, PluginVerifyCommand.self,
+      PluginInstallCommand.self, PluginRemoveCommand.self, PluginIndexCommand.self, PluginSearchCommand.self,
+      PluginLockCommand.self,
     ])
 }
 

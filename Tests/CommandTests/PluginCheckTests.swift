@@ -5,7 +5,8 @@ import Testing
 @Suite struct PluginCheckTests {
   /// The checks that failed, by name.
   private func failed(_ plugin: String, in scratch: Scratch) throws -> [String] {
-    let outcome = try Command.run(["plugin", "check", plugin, "--json", "--timeout", "3"], in: scratch)
+    // A fault that hangs waits for the limit.
+    let outcome = try Command.run(["plugin", "check", plugin, "--json", "--timeout", "6"], in: scratch)
     let report = try #require(
       try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any], "\(outcome.errors)")
     let checks = try #require(report["checks"] as? [[String: String]])
