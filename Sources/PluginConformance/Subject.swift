@@ -69,10 +69,9 @@ final class Subject {
   func end(_ lane: UInt32, answering plan: PlanRequest) throws(Finding) {
     guard let end = functions.end_lane else { return }
     let answers = Answers(plan)
-    let columns = host.arena.put(answers.columns(host.arena)).map { UnsafePointer($0) }
-    try succeed(
-      "end_lane",
-      end(handle, lane, answers.count == 0 ? nil : columns, answers.count == 0 ? 0 : 8, UInt64(answers.count), fresh()))
+    let columns = answers.count == 0 ? [] : answers.columns(host.arena)
+    let table = host.arena.put(columns).map { UnsafePointer($0) }
+    try succeed("end_lane", end(handle, lane, table, UInt64(columns.count), UInt64(answers.count), fresh()))
   }
 
   private func fresh() -> UnsafeMutablePointer<ablate_error> { words.fresh(growth: host.settings.growth) }
@@ -146,7 +145,9 @@ private struct Answers {
     let values = zip(["rank", "logit", "logprob", "mass"], numbers).map {
       column($0, ABLATE_T_F64, UnsafeRawPointer(arena.array($1)))
     }
-    return keys + values
+    var word = column("word", ABLATE_T_STR, UnsafeRawPointer(arena.array([UInt8(0)])))
+    word.offsets = arena.array([Int32](repeating: 0, count: count + 1)).map { UnsafePointer($0) }
+    return keys + values + [word]
   }
 }
 

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 pub type ablate_status = i32;
 pub const ABLATE_ABI_MAJOR: u32 = 0;
-pub const ABLATE_ABI_MINOR: u32 = 1;
+pub const ABLATE_ABI_MINOR: u32 = 2;
 pub const ABLATE_OK: i32 = 0;
 pub const ABLATE_E_INVALID: i32 = -1;
 pub const ABLATE_E_UNSUPPORTED: i32 = -2;
@@ -190,6 +190,8 @@ pub struct ablate_reading {
     pub layers: *const u8,
     pub forms: u32,
     pub pieces: u32,
+    pub top: u32,
+    pub _pad: u32,
 }
 
 #[repr(C)]
