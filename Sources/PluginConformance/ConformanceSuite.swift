@@ -41,46 +41,74 @@ package struct ConformanceSuite {
   private func run(_ check: Check, in folder: String) throws -> Verdict {
     let (verdict, output, errors) = ("\(folder)/verdict", "\(folder)/out", "\(folder)/err")
     try? FileManager.default.removeItem(atPath: verdict)
-    for file in [output, errors] { try Data().write(to: URL(fileURLWithPath: file)) }
-    let child = Process()
-    child.executableURL = URL(fileURLWithPath: executable)
-    child.arguments = arguments(check, verdict)
-    // A backtrace takes seconds, and the check is run again by hand where one is wanted.
-    child.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
-    child.standardInput = FileHandle.nullDevice
-    child.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: output))
-    child.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors))
-    try child.run()
-    let pid = child.processIdentifier
-    let late = Flag()
-    let limit = DispatchWorkItem {
-      late.raise()
-      kill(pid, SIGKILL)
+    let child = ChildProcess(executable, arguments(check, verdict), output: output, errors: errors)
+    let end = child.wait(seconds: timeLimit)
+    if case .exited = end, let said = Verdict(contentsOf: verdict) { return said }
+    let text = (try? String(contentsOfFile: errors, encoding: .utf8)) ?? ""
+    return .failed(end.words + (text.split(separator: "\n").last.map { ": \($0)" } ?? ""))
+  }
+}
+
+/// A child in a process group of its own, so that what a plugin starts ends with it. Foundation's Process waits for a socket that
+/// grandchildren inherit, and so for them.
+private struct ChildProcess {
+  enum End {
+    case exited(Int32)
+    case signalled(Int32)
+    case late(Double)
+    case notStarted(Int32)
+
+    var words: String {
+      switch self {
+      case .exited(let status): "it left the process with status \(status) before it was done"
+      case .signalled(let signal): "it ended the process with \(Self.names[signal] ?? "signal \(signal)")"
+      case .late(let seconds): "it had not come back after \(seconds) s"
+      case .notStarted(let code): "no process could be started: \(String(cString: strerror(code)))"
+      }
     }
-    DispatchQueue.global().asyncAfter(deadline: .now() + timeLimit, execute: limit)
-    child.waitUntilExit()
-    limit.cancel()
-    if let said = Verdict(contentsOf: verdict), child.terminationReason == .exit { return said }
-    let last =
-      (try? String(contentsOfFile: errors, encoding: .utf8))?.split(separator: "\n").last.map { ": \($0)" } ?? ""
-    if late.isRaised { return .failed("it had not come back after \(timeLimit) s") }
-    if child.terminationReason == .uncaughtSignal {
-      let name = Self.signals[child.terminationStatus] ?? "signal \(child.terminationStatus)"
-      return .failed("it ended the process with \(name)\(last)")
-    }
-    return .failed("it left the process with status \(child.terminationStatus) before it was done\(last)")
+
+    private static let names: [Int32: String] = [
+      4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 31: "SIGSYS",
+    ]
   }
 
-  private static let signals: [Int32: String] = [
-    4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 31: "SIGSYS",
-  ]
+  private var pid: pid_t = 0
+  private var failure: Int32
 
-  /// Set on the timer's thread, read after the child has ended.
-  private final class Flag: @unchecked Sendable {
-    private let lock = NSLock()
-    private var value = false
-    func raise() { lock.withLock { value = true } }
-    var isRaised: Bool { lock.withLock { value } }
+  init(_ executable: String, _ arguments: [String], output: String, errors: String) {
+    var files = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&files)
+    defer { posix_spawn_file_actions_destroy(&files) }
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&files, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    posix_spawn_file_actions_addopen(&files, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+    // A backtrace takes seconds, and the check is run again by hand where one is wanted.
+    let settings = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
+    var words = ([executable] + arguments).map { strdup($0) } + [nil]
+    var environment = settings.map { strdup("\($0)=\($1)") } + [nil]
+    defer { for text in words + environment { free(text) } }
+    failure = posix_spawn(&pid, executable, &files, &attributes, &words, &environment)
+  }
+
+  /// Looks every few milliseconds: there is no wait with a limit for a process.
+  func wait(seconds: Double) -> End {
+    guard failure == 0 else { return .notStarted(failure) }
+    defer { kill(-pid, SIGKILL) }
+    let limit = ContinuousClock.now + .seconds(seconds)
+    var status: Int32 = 0
+    while waitpid(pid, &status, WNOHANG) == 0 {
+      guard ContinuousClock.now < limit else {
+        kill(-pid, SIGKILL)
+        waitpid(pid, &status, 0)
+        return .late(seconds)
+      }
+      usleep(2000)
+    }
+    return status & 0x7F == 0 ? .exited(status >> 8 & 0xFF) : .signalled(status & 0x7F)
   }
 }
 

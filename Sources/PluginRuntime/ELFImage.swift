@@ -162,8 +162,8 @@ package struct ELFImage: Equatable, Sendable {
     }
   }
 
-  /// Notes lie one behind the other: three words (size of the owner's name, of the content, type), then both, each
-  /// filled up to the segment's alignment. gABI, "Note Section".
+  /// Notes lie one behind the other: three words (size of the owner's name, of the content, type), the name, the content.
+  /// Contents and notes begin at multiples of the segment's alignment from the note's start. gABI, "Note Section".
   private func readManifestNote(_ file: Bytes) throws(LibraryFault) -> [UInt8]? {
     var found: [UInt8]?
     for segment in segments where segment.type == 4 {
@@ -173,14 +173,14 @@ package struct ELFImage: Equatable, Sendable {
       while at + 12 <= end {
         let (owner, size): (UInt32, UInt32) = (try file.load(at), try file.load(at + 4))
         let type: UInt32 = try file.load(at + 8)
-        let content = at + 12 + (UInt64(owner) + mask) & ~mask
+        let content = at + (12 + UInt64(owner) + mask) & ~mask
         guard content + UInt64(size) <= end else { throw .badNote("a note ends beyond its segment") }
         if type == Self.noteType, owner == 7, file.string(at + 12, limit: 7) == "Ablate" {
           guard found == nil else { throw .badNote("it carries two plugin.json") }
           guard size <= PluginManifest.sizeCap else { throw .badNote("its plugin.json has \(size) bytes") }
           found = Array(file.raw[Int(content)..<Int(content) + Int(size)])
         }
-        at = content + (UInt64(size) + mask) & ~mask
+        at += (content - at + UInt64(size) + mask) & ~mask
       }
     }
     return found

@@ -134,19 +134,16 @@ import Testing
     try ablate("search", "--registry", "shelf", status: 66, told: "is no index of plugins")
   }
 
-  @Test func `a lockfile pins the bytes, and another build is refused with the difference in words`() throws {
+  private func writeExperiment(_ name: String, _ conditions: String) throws {
     try scratch.write(
       """
-      ablate: 1
-      name: locked
-      seed: 1
-      models: [demo-compensating]
-      dataset: { path: \(repository)/data/parts, limit: 1 }
-      conditions:
-        clean: []
-        watched: [{ plugin: ./identity }]
-      readings: [accuracy]
-      """, to: "locked.yaml")
+      { ablate: 1, name: \(name), seed: 1, models: [demo-compensating], dataset: { path: \(repository)/data/parts, limit: 1 },
+        conditions: \(conditions), readings: [accuracy] }
+      """, to: "\(name).yaml")
+  }
+
+  @Test func `a lockfile pins the bytes, and another build is refused with the difference in words`() throws {
+    try writeExperiment("locked", "{ clean: [], watched: [{ plugin: ./identity }] }")
     try ablate("lock", "locked.yaml", told: "pinned 1 plugins in locked.lock.json")
     func run() throws -> Outcome {
       try Command.run(
@@ -172,17 +169,7 @@ import Testing
     try ablate("sign", "p.ablate-plugin", "--key", key("alice"))
     try ablate("install", "p.ablate-plugin", told: "signed by alice")
     try scratch.remove("identity")  // beside the manifest it would be found first
-    try scratch.write(
-      """
-      ablate: 1
-      name: signed
-      seed: 1
-      models: [demo-compensating]
-      dataset: { path: \(repository)/data/parts, limit: 1 }
-      conditions:
-        watched: [{ plugin: identity }, { plugin: zero-heads, with: { heads: [0] } }]
-      readings: [accuracy]
-      """, to: "signed.yaml")
+    try writeExperiment("signed", "{ watched: [{ plugin: identity }, { plugin: zero-heads, with: { heads: [0] } }] }")
     func trust() throws -> String {
       let outcome = try Command.run(
         ["run", "signed.yaml", "--out", "run", "--fresh", "--quiet"], in: scratch, environment: environment)

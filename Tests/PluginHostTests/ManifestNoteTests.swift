@@ -14,7 +14,7 @@ import Testing
   }
 
   @Test func `is read from the file's bytes, stripped of its sections or not, and equals the file beside it`() throws {
-    for flags in [[], ["-Wl,-s"], ["-Wl,--gc-sections"], ["-Wl,-z,separate-code"]] {
+    for flags in [[], ["-Wl,-s"], ["-Wl,--gc-sections"], ["-Wl,-z,ibt,-z,shstk"]] {
       let shop = try PluginWorkshop()
       let manifest = try shop.manifest(library: "noted.so")
       let path = try build(String(decoding: manifest.source, as: UTF8.self), in: shop, flags)
