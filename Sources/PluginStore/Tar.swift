@@ -70,7 +70,9 @@ enum Tar {
       throw Fault(text: "'\(name)' is no regular file")
     }
     guard isPlain(name) else { throw Fault(text: "'\(name)' is no plain name") }
-    guard let size = number(header[124..<136]), (0...sizeCap).contains(size) else { throw Fault(text: "'\(name)' has no size") }
+    guard let size = number(header[124..<136]), (0...sizeCap).contains(size) else {
+      throw Fault(text: "'\(name)' has no size")
+    }
     return (name, size)
   }
 
