@@ -114,8 +114,8 @@ struct Life {
     return slice
   }
 
-  /// A lane's values at a visit: the same for the same seed, lane and visit, whatever else is in the event. A pattern's rows sum to
-  /// one, and in the text tower no score lies before its key.
+  /// A lane's values at a visit: the same for the same seed, lane and visit, whatever else is in the event. A pattern's rows
+  /// sum to one, and in the text tower no row sees a later key.
   private func numbers(_ visit: Visit, _ lane: UInt32, _ index: Int) -> [Float] {
     let count = visit.shape.reduce(1, *)
     if let numbers { return (0..<count).map { numbers[$0 % numbers.count] } }

@@ -1,4 +1,5 @@
 import Diagnostics
+import Foundation
 
 /// What can be wrong with a shared plugin: its file, its signature, its place, or what an experiment pins.
 package enum StoreError: DiagnosedError, Equatable {
@@ -33,6 +34,15 @@ package enum StoreError: DiagnosedError, Equatable {
       Diagnosis(
         "the plugin '\(plugin)' is not the one that is pinned: \(differences.joined(separator: "; "))", at: lock,
         remedy: "bring the pinned one back, or pin this one: ablate plugin lock", exit: .badData)
+    }
+  }
+}
+
+extension Data {
+  /// A file that is there is whole.
+  package func writeWhole(to path: String) throws(StoreError) {
+    do { try write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
+      throw .unwritable(path: path, problem: "cannot write there: \(error.localizedDescription)")
     }
   }
 }

@@ -42,9 +42,7 @@ struct PluginIndexCommand: ParsableCommand {
   func run() throws {
     let index = try PackIndex(packsIn: folder)
     let path = (folder as NSString).appendingPathComponent(PackIndex.fileName)
-    do { try Data(index.json.pretty.utf8).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw StoreError.unwritable(path: path, problem: "cannot write there: \(error.localizedDescription)")
-    }
+    try Data(index.json.pretty.utf8).writeWhole(to: path)
     print("\(index.entries.count) packs in \(path)")
   }
 }

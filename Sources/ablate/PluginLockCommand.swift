@@ -15,9 +15,7 @@ struct PluginLockCommand: ParsableCommand {
   func run() throws {
     let plugins = try ExperimentPlugins(of: Manifest(contentsOf: manifest), at: manifest)
     let lock = Lockfile(plugins.dossiers, path: Lockfile.path(of: manifest))
-    do { try Data(lock.json.pretty.utf8).write(to: URL(fileURLWithPath: lock.path), options: .atomic) } catch {
-      throw StoreError.unwritable(path: lock.path, problem: "cannot write there: \(error.localizedDescription)")
-    }
+    try Data(lock.json.pretty.utf8).writeWhole(to: lock.path)
     print("pinned \(plugins.dossiers.count) plugins in \(lock.path)")
   }
 }

@@ -22,7 +22,7 @@ struct PluginPackCommand: ParsableCommand {
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: out, isDirectory: &isFolder)
     let path = exists && isFolder.boolValue ? (out as NSString).appendingPathComponent(pack.fileName) : out
-    try write(pack, to: path)
+    try pack.archive.writeWhole(to: path)
     print("packed \(path): \(pack.platforms.joined(separator: ", "))")
   }
 }
@@ -40,7 +40,7 @@ struct PluginSignCommand: ParsableCommand {
 
   func run() throws {
     let signed = try Pack(path: pack).signed(keyFile: key)
-    try write(signed, to: pack)
+    try signed.archive.writeWhole(to: pack)
     print("signed \(pack) with the key \(signed.signature?.key.hex ?? "")")
   }
 }
@@ -60,12 +60,5 @@ struct PluginVerifyCommand: ParsableCommand {
         problem: "its signature is right, but nobody here knows the key \(pack.signature?.key.hex ?? "")")
     }
     print("\(pack.manifest.id) \(pack.manifest.version), signed by \(name)")
-  }
-}
-
-/// A file that is there is whole.
-private func write(_ pack: Pack, to path: String) throws {
-  do { try pack.archive.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-    throw StoreError.unwritable(path: path, problem: "cannot write there: \(error.localizedDescription)")
   }
 }
