@@ -1,10 +1,11 @@
 # make demo   installs what is missing, builds, and runs the main job on what the repository ships
 # make test   the same for all tests
 # make study  runs manifests/compensation/*.yaml, the study on the demo models, and reports; it resumes
-PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libtiff-dev libturbojpeg0-dev libwebp-dev
+PACKAGES := build-essential libdnnl-dev libffi-dev libseccomp-dev libspng-dev libsqlite3-dev libssl-dev libtiff-dev libturbojpeg0-dev libwebp-dev
 # Tests on a cluster of this machine, of a database, and in a browser; without them those tests are skipped and say so.
 TEST_PACKAGES := slurm-wlm munge iproute2 postgresql chromium librsvg2-bin
 BINARY   := .build/release/ablate
+WORKER   := .build/release/ablate-worker
 SOURCES  := Package.swift $(shell find Sources -type f)
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -28,10 +29,10 @@ test: deps test-deps plugins
 	swift build -c release --build-tests
 	swift test -c release --skip-build
 
-build: deps $(BINARY)
+build: deps $(BINARY) $(WORKER)
 
-$(BINARY): $(SOURCES)
-	swift build -c release --product ablate
+$(BINARY) $(WORKER): $(SOURCES)
+	swift build -c release --product $(@F)
 	@touch $@
 
 # Outside the host's link: a plugin can be deleted and built again while the host stays as it is.

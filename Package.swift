@@ -18,7 +18,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 
 let package = Package(
   name: "ablate",
-  products: [.executable(name: "ablate", targets: ["ablate"])],
+  products: [
+    .executable(name: "ablate", targets: ["ablate"]), .executable(name: "ablate-worker", targets: ["ablate-worker"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -29,6 +31,7 @@ let package = Package(
     // leaves
     system("COneDNN", apt: "libdnnl-dev"),
     system("CFFI", apt: "libffi-dev"),
+    system("CSeccomp", apt: "libseccomp-dev"),
     system("CTurboJPEG", apt: "libturbojpeg0-dev"),
     system("CSpng", apt: "libspng-dev"),
     system("CWebP", apt: "libwebp-dev"),
@@ -61,13 +64,14 @@ let package = Package(
     .executableTarget(
       name: "ablate",
       dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    .executableTarget(name: "ablate-worker", dependencies: ["PluginRuntime", "CSeccomp"]),
     .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints", "TestSupport"], exclude: ["Fixtures"]),
     tests("DatasetsTests", ["Datasets", "TestSupport"], exclude: ["Fixtures"]),
     tests("ModelsTests", ["Models"]),
-    tests("PluginHostTests", ["PluginHost"]),
+    tests("PluginHostTests", ["PluginHost", "ablate-worker"]),
     tests("ExperimentsTests", ["Experiments", "Reports", "TestSupport"], exclude: ["Golden"]),
     tests("StatisticsTests", ["Statistics"]),
     tests("CommandTests", ["Diagnostics"]),

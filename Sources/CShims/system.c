@@ -31,6 +31,16 @@ fail:;
   return -1;
 }
 
+int32_t ablate_shared_memfd(const char *name, size_t count) {
+  int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -1;
+  if (ftruncate(fd, (off_t)count) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0) return fd;
+  int reason = errno;
+  close(fd);
+  errno = reason;
+  return -1;
+}
+
 #define STATE_RETURNED 1
 #define STATE_NOT_LOADED 2
 

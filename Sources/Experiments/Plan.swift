@@ -120,13 +120,18 @@ extension Fingerprints {
   }
 
   fileprivate func identity(of probe: ProbeDefinition) throws -> JSON {
-    .array([.string(try digest(ofPlugin: probe.use.plugin)), probe.json])
+    var probe = probe
+    probe.use.executor = nil
+    return .array([.string(try digest(ofPlugin: probe.use.plugin)), probe.json])
   }
 
-  /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it.
+  /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it, nor where its
+  /// code runs.
   fileprivate func identity(of step: ConditionStep, model: String) throws -> JSON {
     switch step {
-    case .plugin(let use): return .array([.string(try digest(ofPlugin: use.plugin)), step.json])
+    case .plugin(var use):
+      use.executor = nil
+      return .array([.string(try digest(ofPlugin: use.plugin)), use.json])
     case .edit(var edit):
       if let file = edit.vectorFile { edit.vectorFile?.path = vectors[file.path(model: model)] ?? "" }
       return ConditionStep.edit(edit).json

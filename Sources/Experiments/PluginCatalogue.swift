@@ -9,6 +9,8 @@ import Tensors
 /// Turns what a manifest says of plugins and models into what the host and the engine take.
 struct PluginCatalogue {
   let search: PluginSearch
+  /// Of plugins for which the manifest leaves it open. What is asked to run in a worker runs there, whoever asks.
+  var executor = Executor.inProcess
 
   /// - Parameter model: the model's name, for files of vectors that belong to one.
   func spec(of step: ConditionStep, model: String) throws -> AttachmentSpec {
@@ -25,7 +27,8 @@ struct PluginCatalogue {
   func spec(of use: PluginUse) throws -> AttachmentSpec {
     let given = use.parameters.map { ($0.name, $0.value.given) }
     return .plugin(
-      try search.manifest(of: use.plugin), parameters: Dictionary(given) { $1 }, from: use.from?.origin)
+      try search.manifest(of: use.plugin), parameters: Dictionary(given) { $1 }, from: use.from?.origin,
+      executor: use.executor == .worker ? .worker : executor)
   }
 
   /// Digest of what a plugin is: its library's bytes and its plugin.json. Nothing is loaded.

@@ -26,7 +26,7 @@ extension PluginManifest {
     guard try top.require("ablate").integer() == 0 else {
       throw try top.require("ablate").error("this host reads version 0 of plugin.json")
     }
-    self.path = path
+    (self.path, source) = (path, data)
     id = try top.require("id").name()
     version = try top.require("version").text()
     summary = try top["summary"]?.text() ?? ""

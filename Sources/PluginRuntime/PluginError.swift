@@ -18,6 +18,8 @@ package enum PluginError: DiagnosedError, Equatable {
   /// A plain function's signature or its bindings.
   case signature(path: String, at: String, problem: String)
   case knownAnswer(path: String, symbol: String, fault: KnownAnswerFault)
+  /// An environment variable of the host.
+  case setting(name: String, problem: String)
   /// A call into the plugin gave an error, or broke the contract. `at` is the function, hook point or trial.
   case failed(plugin: String, at: String, reason: String)
   /// A plan asks for what the manifest's footprint does not name, or for what the model does not have.
@@ -51,6 +53,8 @@ package enum PluginError: DiagnosedError, Equatable {
       Diagnosis(
         "known-answer test of '\(symbol)' failed: \(fault.problem)", at: path,
         remedy: "check the signature in plugin.json against the function's source", exit: .pluginFailure)
+    case .setting(let name, let problem):
+      Diagnosis(problem, at: "$\(name)", remedy: "set it to a number, or leave it out", exit: .usage)
     case .failed(let plugin, let at, let reason):
       Diagnosis(reason, at: "plugin \(plugin), \(at)", exit: .pluginFailure)
     case .planOutside(let plugin, let request, let problem):
@@ -120,17 +124,13 @@ package enum KnownAnswerFault: Equatable, Sendable {
 
   var problem: String {
     switch self {
-    case .crashed(let signal): "it ended with signal \(signal) (\(Self.names[signal] ?? "?"))"
-    case .left(let status): "it left the process with status \(status) instead of returning"
-    case .hung(let seconds): "it had not returned after \(seconds) s"
+    case .crashed(let signal): ProcessEnd.signal(signal).words
+    case .left(let status): ProcessEnd.status(status).words
+    case .hung(let seconds): ProcessEnd.hung(seconds: seconds).words
     case .status(let status): "it returned \(status), not 0"
     case .wrong(let index, let got, let expected): "element \(index) is \(got), expected \(expected)"
     case .wroteBefore(let offset): "it wrote \(offset) bytes before the view"
     case .notRun(let why): "it could not be run: \(why)"
     }
   }
-
-  private static let names: [Int32: String] = [
-    4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 31: "SIGSYS",
-  ]
 }

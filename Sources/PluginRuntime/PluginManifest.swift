@@ -1,4 +1,5 @@
 import Diagnostics
+import Foundation
 
 /// `plugin.json`: all that is needed to list, validate and plan a plugin without running its code.
 /// The schema is manifests/plugin.schema.json.
@@ -20,6 +21,8 @@ package struct PluginManifest: Sendable, Equatable {
 
   /// The path of the file itself, for messages.
   package var path: String
+  /// The file's bytes: a worker reads the same again.
+  package var source: Data
   package var id: String
   package var version: String
   package var summary: String

@@ -35,6 +35,18 @@ package struct SharedObject: Sendable {
     }
   }
 
+  /// The bytes that a host has checked and handed to this process.
+  init(inherited descriptor: Int32, path: String) throws(PluginError) {
+    let bytes = try Self.bytes(of: descriptor, path: path)
+    self.path = path
+    sha256 = bytes.withUnsafeBytes { SHA256.hex($0) }
+    image = try ELFImage(bytes, path: path)
+    memory = Memory(descriptor: descriptor)
+  }
+
+  /// Of the sealed file; open for the life of the process.
+  var descriptor: Int32 { memory.descriptor }
+
   /// Where the loader finds the checked bytes; valid for the life of the process.
   package var loaderPath: String { memory.path }
 
@@ -69,6 +81,10 @@ package struct SharedObject: Sendable {
       throw .missing(path: path, remedy: "build it: make plugins, or the command in the plugin's folder")
     }
     defer { close(fd) }
+    return try bytes(of: fd, path: path)
+  }
+
+  private static func bytes(of fd: Int32, path: String) throws(PluginError) -> [UInt8] {
     var facts = stat()
     guard fstat(fd, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else {
       throw .library(path: path, fault: .notAFile)
@@ -78,7 +94,7 @@ package struct SharedObject: Sendable {
     var bytes = [UInt8](repeating: 0, count: size)
     var filled = 0
     while filled < size {
-      let n = bytes.withUnsafeMutableBytes { Glibc.read(fd, $0.baseAddress?.advanced(by: filled), size - filled) }
+      let n = bytes.withUnsafeMutableBytes { pread(fd, $0.baseAddress?.advanced(by: filled), size - filled, filled) }
       guard n > 0 else { break }
       filled += n
     }

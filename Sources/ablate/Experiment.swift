@@ -11,9 +11,11 @@ struct Experiment {
   private let search: PluginSearch
   private let path: String
   private let reuse: Bool
+  private let executor: Executor
 
-  init(manifestPath: String, reuse: Bool = true) throws {
-    (path, self.reuse) = (manifestPath, reuse)
+  /// - Parameter executor: where the code of plugins runs for which the manifest leaves it open.
+  init(manifestPath: String, reuse: Bool = true, executor: Executor = .inProcess) throws {
+    (path, self.reuse, self.executor) = (manifestPath, reuse, executor)
     manifest = try Manifest(contentsOf: manifestPath)
     let folder = (manifestPath as NSString).deletingLastPathComponent
     search = PluginSearch(base: folder.isEmpty ? "." : folder)
@@ -27,7 +29,9 @@ struct Experiment {
   }
 
   func modelEvaluator(of model: ModelReference) throws -> ModelEvaluator {
-    try ModelEvaluator(manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse)
+    try ModelEvaluator(
+      manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse,
+      executor: executor)
   }
 
   /// The first model's evaluator, after the first example was planned on it: a wrong selector or layer is found before anything is

@@ -2,6 +2,7 @@ import ArgumentParser
 import Diagnostics
 import Experiments
 import Foundation
+import PluginRuntime
 import Reports
 
 struct RunCommand: ParsableCommand {
@@ -36,6 +37,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Compute every row of every condition, sharing nothing between conditions.")
   var noReuse = false
 
+  @Flag(help: "Run the code of all plugins in sandboxed processes.")
+  var worker = false
+
   @Flag(help: "No progress on stderr.")
   var quiet = false
 
@@ -45,7 +49,8 @@ struct RunCommand: ParsableCommand {
       Progress.toStandardError("\nfinishing the example in hand; once more to stop at once\n")
     }
     defer { withExtendedLifetime(sources) {} }
-    let experiment = try Experiment(manifestPath: manifest, reuse: !noReuse)
+    let experiment = try Experiment(
+      manifestPath: manifest, reuse: !noReuse, executor: worker ? .worker : .inProcess)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
     if let shard {
       try runShard(shard, of: experiment, in: folder, interruption)

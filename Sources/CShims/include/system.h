@@ -9,6 +9,9 @@
  * A read-only file in memory that holds exactly `bytes`: sealed against writes, growth and shrinking. -1 and errno. */
 int32_t ablate_sealed_memfd(const char *name, const void *bytes, size_t count);
 
+/* Memory for two processes: of fixed size, so that neither can take it from under the other. -1 and errno. */
+int32_t ablate_shared_memfd(const char *name, size_t count);
+
 #define ABLATE_CHILD_RETURNED 0    /* the function came back */
 #define ABLATE_CHILD_SIGNAL 1      /* value: the signal that ended it */
 #define ABLATE_CHILD_EXITED 2      /* value: the status with which it left; 0 too: it never came back */
