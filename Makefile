@@ -13,6 +13,11 @@ demo: build plugins
 	$(BINARY) run manifests/quick.yaml --out runs/demo --fresh
 	$(BINARY) report runs/demo
 
+# The seeded damage of FuzzTests, a million times; minutes to hours.
+fuzz: deps plugins
+	swift build -c release --build-tests
+	ABLATE_FUZZ_RUNS=1000000 swift test -c release --skip-build --filter FuzzTests
+
 study: build plugins
 	@for name in two-by-two vision-sweep decoder-windows patching controls; do \
 	  $(BINARY) run manifests/compensation/$$name.yaml --out runs/study/$$name && \
@@ -60,4 +65,4 @@ clean:
 	rm -rf .build runs
 	@$(MAKE) --no-print-directory -C Plugins clean
 
-.PHONY: demo study means test build plugins deps test-deps format clean
+.PHONY: demo fuzz study means test build plugins deps test-deps format clean

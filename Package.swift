@@ -66,6 +66,9 @@ let package = Package(
       dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .executableTarget(name: "ablate-worker", dependencies: ["PluginRuntime", "CSeccomp"]),
     .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
+    .executableTarget(
+      name: "plugin-benchmark", dependencies: ["PluginRuntime"], path: "Benchmarks/Plugins",
+      exclude: ["twice.c", "twice_plain.c", "twice.swift"]),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints", "TestSupport"], exclude: ["Fixtures"]),

@@ -41,6 +41,19 @@ int32_t ablate_shared_memfd(const char *name, size_t count) {
   return -1;
 }
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+uint32_t ablate_float_mode(void) { return _mm_getcsr() & ~0x3Fu; } /* the low bits are flags that any operation sets */
+void ablate_set_float_mode(uint32_t mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+uint32_t ablate_float_mode(void) {
+  uint64_t mode;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+  return (uint32_t)mode;
+}
+void ablate_set_float_mode(uint32_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode)); }
+#endif
+
 #define STATE_RETURNED 1
 #define STATE_NOT_LOADED 2
 

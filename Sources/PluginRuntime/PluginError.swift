@@ -68,12 +68,18 @@ package enum PluginError: DiagnosedError, Equatable {
 /// Why a shared library was not loaded.
 package enum LibraryFault: Error, Equatable {
   case notAFile
+  case symbolicLink
+  /// Everybody may write to the file, or to a folder on the way to it.
+  case writable(String)
   case tooLarge(bytes: Int, cap: Int)
   case notELF(String)
   case truncated(String)
   case wrongMachine(found: String, host: String)
   /// Well-formed ELF, but no shared library for this machine.
   case unsupported(String)
+  /// It needs a library that plugins may not need.
+  case dependency(String)
+  case newerGlibc(needed: String, here: String)
   case noEntry(String)
   case otherABI(exported: String, host: String)
   case notAFunction(symbol: String, found: String)
@@ -84,11 +90,15 @@ package enum LibraryFault: Error, Equatable {
   var problem: String {
     switch self {
     case .notAFile: "is not a regular file"
+    case .symbolicLink: "is a symbolic link"
+    case .writable(let what): "may be changed by everybody: \(what) is writable for all"
     case .tooLarge(let bytes, let cap): "is \(bytes) bytes; the host loads at most \(cap)"
     case .notELF(let why): "is not an ELF shared library: \(why)"
     case .truncated(let why): "is truncated: \(why)"
     case .wrongMachine(let found, let host): "is built for \(found); this machine is \(host)"
     case .unsupported(let why): "cannot be loaded: \(why)"
+    case .dependency(let name): "needs \(name), which is not among the libraries that plugins may need"
+    case .newerGlibc(let needed, let here): "needs \(needed); this machine has glibc \(here)"
     case .noEntry(let symbol): "does not export \(symbol)"
     case .otherABI(let exported, let host): "exports \(exported); this host speaks \(host)"
     case .notAFunction(let symbol, let found): "'\(symbol)' is \(found), not an exported function"
@@ -100,6 +110,10 @@ package enum LibraryFault: Error, Equatable {
   var remedy: String {
     switch self {
     case .notAFile, .tooLarge: ""
+    case .symbolicLink: "copy the library into the plugin's folder"
+    case .writable(let what): "chmod o-w \(what)"
+    case .dependency: "link it into the plugin (a static library)"
+    case .newerGlibc: "build it on a system as old as this one"
     case .notELF: "build the plugin again (make plugins)"
     case .truncated: "copy or build it again"
     case .wrongMachine, .otherABI: "build it from source for this machine and this host's ablate_plugin.h"

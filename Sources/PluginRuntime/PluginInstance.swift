@@ -1,3 +1,4 @@
+import CShims
 import PluginABI
 
 /// An SDK plugin in this process, made with one set of parameters.
@@ -8,6 +9,7 @@ package final class PluginInstance: PluginCalls {
   private let host: HostTable
   private let words = ErrorBuffer()
   private let functions: ablate_plugin
+  private let surroundings = Surroundings()
   private var handle: UnsafeMutableRawPointer?
 
   package var id: String { library.id }
@@ -74,6 +76,7 @@ package final class PluginInstance: PluginCalls {
   }
 
   package func endLane(_ lane: UInt32, readings: [Column]) throws(PluginError) {
+    if let change = surroundings.restore() { throw .failed(plugin: id, at: "end_lane", reason: change) }
     guard let end = functions.end_lane else { return }
     let memory = ForeignMemory()
     let columns = memory.structs(memory.columns(readings))
@@ -90,7 +93,13 @@ package final class PluginInstance: PluginCalls {
     _ place: @autoclosure () -> String, _ body: (UnsafeMutablePointer<ablate_error>) -> ablate_status?
   ) throws(PluginError) {
     guard handle != nil else { throw .failed(plugin: id, at: place(), reason: "was called after destroy") }
+    let mode = ablate_float_mode()
     let status = body(words.fresh())
+    if ablate_float_mode() != mode {
+      ablate_set_float_mode(mode)
+      throw .failed(
+        plugin: id, at: place(), reason: "changed how the processor computes: rounding, or denormals to zero")
+    }
     if words.wasOverrun { throw .failed(plugin: id, at: place(), reason: Self.overrun) }
     if let problem = host.takeFault() { throw .failed(plugin: id, at: place(), reason: problem) }
     guard status == ABLATE_OK else { throw .failed(plugin: id, at: place(), reason: reason(status ?? ABLATE_E_STATE)) }

@@ -76,12 +76,28 @@ package struct SharedObject: Sendable {
 
   private static func read(_ path: String) throws(PluginError) -> [UInt8] {
     // O_NONBLOCK: a FIFO must not hang the host.
-    let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
     guard fd >= 0 else {
+      if errno == ELOOP { throw .library(path: path, fault: .symbolicLink) }
       throw .missing(path: path, remedy: "build it: make plugins, or the command in the plugin's folder")
     }
     defer { close(fd) }
-    return try bytes(of: fd, path: path)
+    let bytes = try bytes(of: fd, path: path)
+    try checkWritable(fd, path)
+    return bytes
+  }
+
+  /// What everybody may write to is nobody's to trust. A sticky folder such as /tmp is all right: what is in it stays its owner's. Teams
+  /// share by group, which is allowed.
+  private static func checkWritable(_ fd: Int32, _ path: String) throws(PluginError) {
+    var facts = stat()
+    if fstat(fd, &facts) == 0, facts.st_mode & S_IWOTH != 0 { throw .library(path: path, fault: .writable(path)) }
+    var folder = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    while let slash = folder.lastIndex(of: "/"), folder != "/" {
+      folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
+      let isOpen = stat(folder, &facts) == 0 && facts.st_mode & S_IWOTH != 0 && facts.st_mode & S_ISVTX == 0
+      if isOpen { throw .library(path: path, fault: .writable(folder)) }
+    }
   }
 
   private static func bytes(of fd: Int32, path: String) throws(PluginError) -> [UInt8] {
