@@ -157,7 +157,11 @@ package struct ELFImage: Equatable, Sendable {
     guard file.contains(bucketsAt, UInt64(buckets) * 4) else { throw .truncated("the symbol hash lies beyond its end") }
     var last: UInt32 = 0
     for i in 0..<UInt64(buckets) { last = max(last, try file.load(bucketsAt + i * 4)) }
-    guard last >= first, last > 0 else { return UInt64(first) }
+    guard last >= first, last > 0 else {
+      // Nothing is exported, and the hash says nothing of the others: the strings lie behind the symbols.
+      guard let table = dynamic.symbols, let strings = dynamic.strings, strings > table else { return UInt64(first) }
+      return (strings - table) / 24
+    }
     let chains = bucketsAt + UInt64(buckets) * 4
     while true {
       let hash: UInt32 = try file.load(chains + UInt64(last - first) * 4)

@@ -41,11 +41,15 @@ struct ELFStructure {
   /// Segments to load come in order and apart; all others lie inside of them, at the place that their offset says.
   private func checkSegments() throws(LibraryFault) {
     let page: UInt64 = 4096
-    var end: UInt64 = 0
+    var (end, fileEnd): (UInt64, UInt64) = (0, 0)
     for segment in loaded {
-      let isAligned = segment.address % page == segment.offset % page
-      guard isAligned, segment.address / page * page >= end || end == 0 else { throw broken("its layout of segments") }
-      end = segment.address + max(segment.memorySize, 1)
+      let isInOrder = segment.address / page * page >= end && segment.offset >= fileEnd
+      // Only what can be written may be longer in memory than in the file.
+      let isWhole = segment.flags & 2 != 0 || segment.memorySize == segment.fileSize
+      guard segment.address % page == segment.offset % page, isInOrder || end == 0, isWhole else {
+        throw broken("its layout of segments")
+      }
+      (end, fileEnd) = (segment.address + max(segment.memorySize, 1), segment.offset + segment.fileSize)
     }
     let kinds: Set<UInt32> = [2, 4, 6, 7, 0x6474_E550, 0x6474_E552, 0x6474_E553]  // those that the loader reads
     for segment in segments where kinds.contains(segment.type) {
@@ -67,14 +71,22 @@ struct ELFStructure {
     for (tag, value) in [(9, 24), (11, 24), (20, 7), (19, 24), (37, 8)] as [(UInt64, UInt64)] {
       if let found = dynamic.tags[tag], found != value { throw broken("its dynamic section") }
     }
+    // What the loader looks up for one entry it takes for granted of the other: a table and its size, versions and their lists.
+    let (versions, wanted, own): (UInt64, UInt64, UInt64) = (0x6FFF_FFF0, 0x6FFF_FFFE, 0x6FFF_FFFC)
+    for (a, b) in [
+      (7, 8), (8, 9), (2, 23), (2, 20), (25, 27), (26, 28), (32, 33), (35, 36), (5, 10), (6, 11),
+      (wanted, 0x6FFF_FFFF), (own, 0x6FFF_FFFD),
+    ] as [(UInt64, UInt64)] where (dynamic.tags[a] == nil) != (dynamic.tags[b] == nil) {
+      throw broken("its dynamic section")
+    }
+    guard (dynamic.tags[versions] == nil) == (dynamic.tags[wanted] == nil && dynamic.tags[own] == nil) else {
+      throw broken("its list of versions")
+    }
     for tag in [12, 13] as [UInt64] {  // DT_INIT, DT_FINI
       if let address = dynamic.tags[tag], !isMemory(address, 1, rights: 1) { throw broken("its dynamic section") }
     }
     for (table, size) in [(25, 27), (26, 28), (32, 33)] as [(UInt64, UInt64)] {  // arrays of functions
-      guard let address = dynamic.tags[table] else {
-        if dynamic.tags[size] ?? 0 > 0 { throw broken("its dynamic section") }
-        continue
-      }
+      guard let address = dynamic.tags[table] else { continue }
       let bytes = dynamic.tags[size] ?? 0
       guard bytes % 8 == 0, address % 8 == 0, isMemory(address, bytes, rights: 2) else {
         throw broken("its dynamic section")
@@ -136,6 +148,11 @@ struct ELFStructure {
       let isPlace = section != 0 && section < 0xFF00 && kind & 15 != 6
       if isPlace, !isMemory(value, 0) { throw broken("its table of symbols") }
       guard kind & 15 <= 6 || kind & 15 == 10 else { throw broken("its table of symbols") }
+      // A missing symbol that is said to be local or hidden is taken for the start of the library.
+      let visibility: UInt8 = try file.load(at + 5)
+      if section == 0, i > 0, visibility & 3 != 0 || !(1...2).contains(kind >> 4) {
+        throw broken("its table of symbols")
+      }
       if let versions {
         let version: UInt16 = try file.load(versions + i * 2)
         let number = version & 0x7FFF
@@ -159,10 +176,7 @@ struct ELFStructure {
 
   /// Each writes into writable memory, by a symbol that there is; relative ones point into the library.
   private func checkRelocations(_ tableTag: UInt64, size sizeTag: UInt64) throws(LibraryFault) {
-    guard let address = dynamic.tags[tableTag] else {
-      if dynamic.tags[sizeTag] ?? 0 > 0 { throw broken("its table of relocations") }
-      return
-    }
+    guard let address = dynamic.tags[tableTag] else { return }
     let bytes = dynamic.tags[sizeTag] ?? 0
     guard bytes % 24 == 0, let table = offset(address, bytes) else { throw broken("its table of relocations") }
     // The first so many are taken for relative ones (DT_RELACOUNT).
@@ -199,11 +213,15 @@ struct ELFStructure {
     var place: UInt64 = 0
     for i in 0..<bytes / 8 {
       let word: UInt64 = try file.load(table + i * 8)
-      let isMap = word & 1 == 1
-      if !isMap { place = word }
-      let words = isMap ? (1..<64).filter { word >> $0 & 1 == 1 }.map { place + UInt64($0 - 1) * 8 } : [place]
-      guard words.allSatisfy({ isMemory($0, 8, rights: 2) }) else { throw broken("its table of relocations") }
-      place += isMap ? 63 * 8 : 8
+      guard word & 1 == 1 else {
+        if !isMemory(word, 8, rights: 2) { throw broken("its table of relocations") }
+        place = word + 8
+        continue
+      }
+      for bit in 1..<64 as Range<UInt64> where word >> bit & 1 == 1 {
+        if !isMemory(place + (bit - 1) * 8, 8, rights: 2) { throw broken("its table of relocations") }
+      }
+      place += 63 * 8
     }
   }
 

@@ -21,27 +21,37 @@ import Testing
 
   // MARK: libraries
 
-  /// Where the loader reads: everything but code and the data that code reads.
-  private static func structure(_ bytes: [UInt8]) -> [Range<Int>] {
+  /// Where the loader reads: everything but code, the data that code reads, and where code begins (the values of DT_INIT and DT_FINI, the
+  /// addends for arrays of functions), which no reader of tables can tell from another place in the code.
+  private static func structure(_ bytes: [UInt8]) -> [Int] {
     func word<T: FixedWidthInteger>(_ at: Int, _: T.Type) -> Int {
       Int(bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: at, as: T.self) })
     }
     let table = word(32, UInt64.self)
+    var trusted: Set<Int> = []
     var ranges = [0..<table + 56 * word(56, UInt16.self)]
     for header in (0..<word(56, UInt16.self)).map({ table + 56 * $0 }) {
       let (type, flags) = (word(header, UInt32.self), word(header + 4, UInt32.self))
       let (offset, size) = (word(header + 8, UInt64.self), word(header + 32, UInt64.self))
       // The first segment holds the symbols, strings, hashes, versions and relocations; it is read-only and no code.
       if type == 2 || (type == 1 && flags == 4 && offset == 0) { ranges.append(offset..<offset + size) }
+      guard type == 2 else { continue }
+      let entries = (0..<size / 16).map { (word(offset + 16 * $0, Int.self), offset + 16 * $0 + 8) }
+      let tags = Dictionary(entries.map { ($0, word($1, Int.self)) }) { first, _ in first }
+      for (tag, at) in entries where tag == 12 || tag == 13 { trusted.formUnion(at..<at + 8) }
+      let (rela, array) = (tags[7] ?? 0, tags[25] ?? 0)  // init_array, and fini_array behind it
+      for entry in stride(from: rela, to: rela + (tags[8] ?? 0), by: 24)
+      where (array..<array + 16).contains(word(entry, Int.self)) {
+        trusted.formUnion(entry + 16..<entry + 24)
+      }
     }
-    return ranges
+    return ranges.joined().filter { !trusted.contains($0) }
   }
 
-  private static func damage(_ whole: [UInt8], _ structure: [Range<Int>], _ random: inout Random) -> [UInt8] {
+  private static func damage(_ whole: [UInt8], _ structure: [Int], _ random: inout Random) -> [UInt8] {
     var bytes = whole
-    let range = structure.randomElement(using: &random) ?? 0..<whole.count
     for _ in 0...Int.random(in: 0..<3, using: &random) {
-      let at = Int.random(in: range, using: &random)
+      let at = structure.randomElement(using: &random) ?? 0
       switch Int.random(in: 0..<4, using: &random) {
       case 0: bytes[at] ^= 1 << UInt8.random(in: 0..<8, using: &random)
       case 1: bytes[at] = UInt8.random(in: 0...255, using: &random)
@@ -51,7 +61,7 @@ import Testing
         ]
         let word = words.randomElement(using: &random) ?? 0
         let place = at & ~7
-        guard place + 8 <= bytes.count else { continue }
+        guard place + 8 <= bytes.count, structure.contains(place) else { continue }
         withUnsafeBytes(of: word) { bytes.replaceSubrange(place..<place + 8, with: $0) }
       }
     }
