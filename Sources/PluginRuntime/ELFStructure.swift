@@ -13,8 +13,13 @@ struct ELFStructure {
     try checkTables()
     try checkHash()
     try checkSymbols()
-    for (table, size) in [(7, 8), (23, 2)] as [(UInt64, UInt64)] { try checkRelocations(table, size: size) }
-    try checkPackedRelocations()
+    var written: Set<UInt64> = []
+    for (table, size) in [(7, 8), (23, 2)] as [(UInt64, UInt64)] {
+      written.formUnion(try relocations(table, size: size))
+    }
+    written.formUnion(try packedRelocations())
+    // What is called holds an address only once a relocation has put it there.
+    for place in calledPlaces where !written.contains(place) { throw broken("its table of relocations") }
   }
 
   // MARK: where things lie
@@ -46,7 +51,8 @@ struct ELFStructure {
       let isInOrder = segment.address / page * page >= end && segment.offset >= fileEnd
       // Only what can be written may be longer in memory than in the file.
       let isWhole = segment.flags & 2 != 0 || segment.memorySize == segment.fileSize
-      guard segment.address % page == segment.offset % page, isInOrder || end == 0, isWhole else {
+      let isReadable = segment.flags & 4 != 0
+      guard segment.address % page == segment.offset % page, isInOrder || end == 0, isWhole, isReadable else {
         throw broken("its layout of segments")
       }
       (end, fileEnd) = (segment.address + max(segment.memorySize, 1), segment.offset + segment.fileSize)
@@ -107,12 +113,14 @@ struct ELFStructure {
       throw broken("its symbol hash")
     }
     let table = at + 16 + UInt64(words) * 8
+    var isEmpty = true
     for i in 0..<UInt64(buckets) {
       let head: UInt32 = try file.load(table + i * 4)
+      isEmpty = isEmpty && head == 0
       guard head == 0 || (head >= first && UInt64(head) < symbolCount) else { throw broken("its symbol hash") }
     }
     // Each chain ends at a value whose lowest bit is set; the last symbol ends the last chain.
-    if symbolCount > UInt64(first) {
+    if !isEmpty {
       let last: UInt32 = try file.load(table + UInt64(buckets) * 4 + (symbolCount - 1 - UInt64(first)) * 4)
       guard last & 1 == 1 else { throw broken("its symbol hash") }
     }
@@ -168,20 +176,24 @@ struct ELFStructure {
   #if arch(x86_64)
     /// R_X86_64_64, GLOB_DAT, JUMP_SLOT, RELATIVE, IRELATIVE, and those of thread-local storage.
     private static let kinds: Set<UInt32> = [1, 6, 7, 8, 37, 16, 17, 18, 36]
+    private static let needNoSymbol: Set<UInt32> = [8, 37, 16, 17, 18, 36]
     private static let (relative, indirect): (UInt32, UInt32) = (8, 37)
   #elseif arch(arm64)
     private static let kinds: Set<UInt32> = [257, 1025, 1026, 1027, 1032, 1028, 1029, 1030, 1031]
+    private static let needNoSymbol: Set<UInt32> = [1027, 1032, 1028, 1029, 1030, 1031]
     private static let (relative, indirect): (UInt32, UInt32) = (1027, 1032)
   #endif
 
-  /// Each writes into writable memory, by a symbol that there is; relative ones point into the library.
-  private func checkRelocations(_ tableTag: UInt64, size sizeTag: UInt64) throws(LibraryFault) {
-    guard let address = dynamic.tags[tableTag] else { return }
+  /// Where they write: into writable memory, each by a symbol that there is; relative ones point into the library.
+  private func relocations(_ tableTag: UInt64, size sizeTag: UInt64) throws(LibraryFault) -> [UInt64] {
+    guard let address = dynamic.tags[tableTag] else { return [] }
     let bytes = dynamic.tags[sizeTag] ?? 0
     guard bytes % 24 == 0, let table = offset(address, bytes) else { throw broken("its table of relocations") }
     // The first so many are taken for relative ones (DT_RELACOUNT).
     let relative = tableTag == 7 ? dynamic.tags[0x6FFF_FFF9] ?? 0 : 0
     guard relative <= bytes / 24 else { throw broken("its table of relocations") }
+    let called = Set(calledPlaces)
+    var written: [UInt64] = []
     for i in 0..<bytes / 24 {
       let (place, info): (UInt64, UInt64) = (try file.load(table + i * 24), try file.load(table + i * 24 + 8))
       let addend: UInt64 = try file.load(table + i * 24 + 16)
@@ -189,12 +201,17 @@ struct ELFStructure {
       guard Self.kinds.contains(kind), info >> 32 < symbolCount, isMemory(place, 8, rights: 2) else {
         throw broken("its table of relocations")
       }
-      guard i >= relative || kind == Self.relative else { throw broken("its table of relocations") }
+      let isNamed = !Self.needNoSymbol.contains(kind)
+      guard i >= relative || kind == Self.relative, !isNamed || info >> 32 != 0 else {
+        throw broken("its table of relocations")
+      }
+      written.append(place)
       if kind == Self.relative, !isMemory(addend, 0) { throw broken("its table of relocations") }
-      if kind == Self.indirect || isCalled(place), !(try isCode(kind, symbol: info >> 32, addend)) {
+      if kind == Self.indirect || called.contains(place), !(try isCode(kind, symbol: info >> 32, addend)) {
         throw broken("its table of relocations")
       }
     }
+    return written
   }
 
   /// Whether a relocation gives the address of code: of the library, or of a function by its name.
@@ -205,31 +222,31 @@ struct ELFStructure {
     return info & 15 == 2 && addend == 0
   }
 
-  /// DT_RELR: addresses, each followed by bit maps of the 63 words behind it.
-  private func checkPackedRelocations() throws(LibraryFault) {
-    guard let address = dynamic.tags[36] else { return }
+  /// Where DT_RELR writes: addresses, each followed by bit maps of the 63 words behind it.
+  private func packedRelocations() throws(LibraryFault) -> [UInt64] {
+    guard let address = dynamic.tags[36] else { return [] }
     let bytes = dynamic.tags[35] ?? 0
     guard bytes % 8 == 0, let table = offset(address, bytes) else { throw broken("its table of relocations") }
-    var place: UInt64 = 0
+    var (place, written): (UInt64, [UInt64]) = (0, [])
     for i in 0..<bytes / 8 {
       let word: UInt64 = try file.load(table + i * 8)
-      guard word & 1 == 1 else {
-        if !isMemory(word, 8, rights: 2) { throw broken("its table of relocations") }
-        place = word + 8
+      if word & 1 == 0 {
+        written.append(word)
+        place = word &+ 8
         continue
       }
-      for bit in 1..<64 as Range<UInt64> where word >> bit & 1 == 1 {
-        if !isMemory(place + (bit - 1) * 8, 8, rights: 2) { throw broken("its table of relocations") }
-      }
-      place += 63 * 8
+      for bit in 1..<64 as Range<UInt64> where word >> bit & 1 == 1 { written.append(place &+ (bit - 1) * 8) }
+      place = place &+ 63 * 8
     }
+    for place in written where !isMemory(place, 8, rights: 2) { throw broken("its table of relocations") }
+    return written
   }
 
-  /// Whether an address is in an array of functions that the loader calls.
-  private func isCalled(_ address: UInt64) -> Bool {
-    [(25, 27), (26, 28), (32, 33)].contains { (table: UInt64, size: UInt64) in
-      guard let start = dynamic.tags[table], let bytes = dynamic.tags[size] else { return false }
-      return address >= start && address - start < bytes
+  /// The slots of the arrays of functions that the loader calls, whose sizes were checked.
+  private var calledPlaces: [UInt64] {
+    ([(25, 27), (26, 28), (32, 33)] as [(UInt64, UInt64)]).flatMap { table, size -> [UInt64] in
+      guard let start = dynamic.tags[table], let bytes = dynamic.tags[size] else { return [] }
+      return Array(stride(from: start, to: start + bytes, by: 8))
     }
   }
 }

@@ -90,7 +90,7 @@ import Testing
       "int helper(void) { return 1; }", to: "libhelper.so", ["-shared", "-fPIC", "-fvisibility=default"])
     let path = try shop.compile(
       PluginWorkshop.source(body: "int helper(void);", entry: "return helper() ? &library : NULL;"), to: "needs.so",
-      ["-shared", "-fPIC", "\(shop.folder)/libhelper.so", "-Wl,--no-as-needed"])
+      ["-shared", "-fPIC", "-Wl,--no-as-needed", "\(shop.folder)/libhelper.so"])
     guard case .dependency(let name)? = fault(path) else { throw Missing(what: "\(String(describing: fault(path)))") }
     #expect(name.hasSuffix("libhelper.so"))
   }
