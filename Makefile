@@ -1,17 +1,23 @@
 # make demo   installs what is missing, builds, and runs the main job on what the repository ships
 # make test   the same for all tests
 # make study  runs manifests/compensation/*.yaml, the study on the demo models, and reports; it resumes
-PACKAGES := build-essential libdnnl-dev libffi-dev libspng-dev libsqlite3-dev libssl-dev libtiff-dev libturbojpeg0-dev libwebp-dev
+PACKAGES := build-essential libdnnl-dev libffi-dev libseccomp-dev libspng-dev libsqlite3-dev libssl-dev libtiff-dev libturbojpeg0-dev libwebp-dev
 # Tests on a cluster of this machine, of a database, in a browser, and of the ABI beside DLPack and in cffi; without them those tests
 # are skipped and say so.
 TEST_PACKAGES := slurm-wlm munge iproute2 postgresql chromium librsvg2-bin libdlpack-dev python3-cffi
 BINARY   := .build/release/ablate
+WORKER   := .build/release/ablate-worker
 SOURCES  := Package.swift $(shell find Sources -type f)
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 
 demo: build plugins
 	$(BINARY) run manifests/quick.yaml --out runs/demo --fresh
 	$(BINARY) report runs/demo
+
+# The seeded damage of FuzzTests, a million times; minutes to hours.
+fuzz: deps plugins
+	swift build -c release --build-tests
+	ABLATE_FUZZ_RUNS=1000000 swift test -c release --skip-build --filter FuzzTests
 
 study: build plugins
 	@for name in two-by-two vision-sweep decoder-windows patching controls; do \
@@ -29,10 +35,10 @@ test: deps test-deps plugins
 	swift build -c release --build-tests
 	swift test -c release --skip-build
 
-build: deps $(BINARY)
+build: deps $(BINARY) $(WORKER)
 
-$(BINARY): $(SOURCES)
-	swift build -c release --product ablate
+$(BINARY) $(WORKER): $(SOURCES)
+	swift build -c release --product $(@F)
 	@touch $@
 
 # Outside the host's link: a plugin can be deleted and built again while the host stays as it is.
@@ -60,4 +66,4 @@ clean:
 	rm -rf .build runs
 	@$(MAKE) --no-print-directory -C Plugins clean
 
-.PHONY: demo study means test build plugins deps test-deps format clean
+.PHONY: demo fuzz study means test build plugins deps test-deps format clean

@@ -18,7 +18,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 
 let package = Package(
   name: "ablate",
-  products: [.executable(name: "ablate", targets: ["ablate"])],
+  products: [
+    .executable(name: "ablate", targets: ["ablate"]), .executable(name: "ablate-worker", targets: ["ablate-worker"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -29,6 +31,7 @@ let package = Package(
     // leaves
     system("COneDNN", apt: "libdnnl-dev"),
     system("CFFI", apt: "libffi-dev"),
+    system("CSeccomp", apt: "libseccomp-dev"),
     system("CTurboJPEG", apt: "libturbojpeg0-dev"),
     system("CSpng", apt: "libspng-dev"),
     system("CWebP", apt: "libwebp-dev"),
@@ -70,14 +73,18 @@ let package = Package(
         "Makefile.txt", "plugin.json.txt", "plugin.c.txt", "plugin.cc.txt", "plugin.swift.txt", "plugin.rs.txt",
         "ablate_plugin.h", "ablate_plugin.rs", "ablate_note.S.txt",
       ].map { .embedInCode("Templates/\($0)") }),
+    .executableTarget(name: "ablate-worker", dependencies: ["PluginRuntime", "CSeccomp"]),
     .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
+    .executableTarget(
+      name: "plugin-benchmark", dependencies: ["PluginRuntime"], path: "Benchmarks/Plugins",
+      exclude: ["twice.c", "twice_plain.c", "twice.swift"]),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints", "TestSupport"], exclude: ["Fixtures"]),
     tests("DatasetsTests", ["Datasets", "TestSupport"], exclude: ["Fixtures"]),
     tests("ModelsTests", ["Models"]),
     tests("PluginABITests", ["TestSupport"]),
-    tests("PluginHostTests", ["PluginHost"]),
+    tests("PluginHostTests", ["PluginHost", "ablate-worker"]),
     tests("ExperimentsTests", ["Experiments", "Reports", "TestSupport"], exclude: ["Golden"]),
     tests("StatisticsTests", ["Statistics"]),
     tests("CommandTests", ["Diagnostics"]),

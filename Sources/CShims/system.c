@@ -31,6 +31,29 @@ fail:;
   return -1;
 }
 
+int32_t ablate_shared_memfd(const char *name, size_t count) {
+  int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -1;
+  if (ftruncate(fd, (off_t)count) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0) return fd;
+  int reason = errno;
+  close(fd);
+  errno = reason;
+  return -1;
+}
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+uint32_t ablate_float_mode(void) { return _mm_getcsr() & ~0x3Fu; } /* the low bits are flags that any operation sets */
+void ablate_set_float_mode(uint32_t mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+uint32_t ablate_float_mode(void) {
+  uint64_t mode;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+  return (uint32_t)mode;
+}
+void ablate_set_float_mode(uint32_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode)); }
+#endif
+
 #define STATE_RETURNED 1
 #define STATE_NOT_LOADED 2
 

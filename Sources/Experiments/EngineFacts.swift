@@ -17,10 +17,18 @@ extension ModelEvaluator {
       ("multiply_adds", .object([("computed", .int(model.work.computed)), ("full", .int(model.work.full))])),
       ("repository", hub.map { .string($0.repository) } ?? .null), ("commit", hub.map { .string($0.commit) } ?? .null),
       ("dtype", .string(model.dtype.rawValue)), ("weights", .string(model.residency.rawValue)),
-      ("left_out", .array(leftOut.map(\.json))),
+      ("left_out", .array(leftOut.map(\.json))), ("executors", .object(executors)),
       ("memory", model.memory.map(JSON.int) ?? .string("half of what was available")),
       ("most_packs", .int(model.work.packs)),
     ])
+  }
+
+  /// Where the code of each plugin ran, and what held it there.
+  private var executors: [(String, JSON)] {
+    let placements = Dictionary(grouping: session.placements, by: \.plugin)
+    return placements.sorted { $0.key < $1.key }.map { plugin, all in
+      (plugin, .strings(Set(all.map(\.placement)).sorted()))
+    }
   }
 
   /// What the examples cost under each condition of the manifest, and what all conditions share. Plugins are asked for their plans; no

@@ -2,6 +2,7 @@ import Checkpoints
 import Datasets
 import Diagnostics
 import PluginHost
+import PluginRuntime
 import Tensors
 
 /// The whole truth of an experiment, as plain values with every default filled in. `ManifestLoader.swift` makes it from
@@ -78,6 +79,8 @@ package struct PluginUse: Sendable, Equatable {
   package var parameters: [Parameter]
   /// The run that its patches take activations from; nil: it patches nothing.
   package var from: PatchReference?
+  /// Where its code runs; nil: the manifest leaves it open.
+  package var executor: Executor?
   /// Where the manifest says it, `file:line:column`: for the errors that only the plugin's own list of parameters can find.
   package var place: String
 
@@ -88,7 +91,7 @@ package struct PluginUse: Sendable, Equatable {
   }
 
   package static func == (a: PluginUse, b: PluginUse) -> Bool {
-    a.plugin == b.plugin && a.from == b.from
+    a.plugin == b.plugin && a.from == b.from && a.executor == b.executor
       && a.parameters.elementsEqual(b.parameters) { $0.name == $1.name && $0.value == $1.value }
   }
 }

@@ -103,7 +103,7 @@ extension PluginUse {
     let with = JSON.object(parameters.map { ($0.name, $0.value.json) })
     return .object(
       [("plugin", .string(plugin))] + (parameters.isEmpty ? [] : [("with", with)])
-        + (from.map { [("from", $0.json)] } ?? []))
+        + (from.map { [("from", $0.json)] } ?? []) + (executor.map { [("executor", .string($0.rawValue))] } ?? []))
   }
 }
 

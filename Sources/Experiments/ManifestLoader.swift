@@ -3,6 +3,7 @@ import Datasets
 import Diagnostics
 import Foundation
 import PluginHost
+import PluginRuntime
 import Tensors
 
 extension Manifest {
@@ -153,7 +154,7 @@ extension Manifest {
   }
 
   private static func step(_ node: ManifestNode, folder: String) throws -> ConditionStep {
-    let fields = try node.fields(known: ["plugin", "with", "from", "edit", "input"])
+    let fields = try node.fields(known: ["plugin", "with", "from", "executor", "edit", "input"])
     guard let child = fields["edit"] ?? fields["input"] else { return .plugin(try PluginUse(node)) }
     guard fields.children.count == 1 else {
       throw node.refuse("a step is either a plugin, an edit or an input", remedy: "make several steps of it")
@@ -168,7 +169,7 @@ extension Manifest {
       guard Reading(rawValue: name) == nil else {
         throw child.value.refuse("'\(name)' is the name of a built-in reading", remedy: "give the probe another name")
       }
-      let fields = try child.value.fields(known: ["plugin", "with", "control"])
+      let fields = try child.value.fields(known: ["plugin", "with", "executor", "control"])
       let control = try fields["control"]?.choice(ProbeControl.allCases.map(\.rawValue))
       return ProbeDefinition(
         name: name, use: try PluginUse(child.value), control: control.flatMap(ProbeControl.init(rawValue:)))
@@ -219,10 +220,11 @@ extension Manifest {
 
 extension PluginUse {
   init(_ node: ManifestNode) throws {
-    let fields = try node.fields(known: ["plugin", "with", "from", "control"])
+    let fields = try node.fields(known: ["plugin", "with", "from", "executor", "control"])
     plugin = try fields.required("plugin").string()
     from = try fields["from"].map { try PatchReference($0, withLayer: false) }
     parameters = try fields["with"].map(PluginUse.parameters) ?? []
+    executor = try fields["executor"].flatMap { Executor(rawValue: try $0.choice(Executor.allCases.map(\.rawValue))) }
     place = node.place
   }
 

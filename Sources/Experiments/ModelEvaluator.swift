@@ -21,11 +21,13 @@ package struct ModelEvaluator: Evaluator {
   /// - Parameters:
   ///   - examples: the dataset's slice: for patches from other examples, and for words that controls draw.
   ///   - reuse: whether conditions of one example share what they have in common.
+  ///   - executor: where the code of plugins runs for which the manifest leaves it open.
   package init(
-    manifest: Manifest, model reference: ModelReference, search: PluginSearch, examples: [Example], reuse: Bool = true
+    manifest: Manifest, model reference: ModelReference, search: PluginSearch, examples: [Example], reuse: Bool = true,
+    executor: Executor = .inProcess
   ) throws {
     self.manifest = manifest
-    let catalogue = PluginCatalogue(search: search)
+    let catalogue = PluginCatalogue(search: search, executor: executor)
     let conditions = try manifest.conditions.map { condition in
       (name: condition.name, steps: try condition.steps.map { try catalogue.spec(of: $0, model: reference.name) })
     }

@@ -121,6 +121,8 @@ extension Fingerprints {
   }
 
   fileprivate func identity(of probe: ProbeDefinition) throws -> JSON {
+    var probe = probe
+    probe.use.executor = nil
     let digests = models.keys.sorted().flatMap { tensors(of: probe.use, model: $0) }
     return .array([.string(try digest(ofPlugin: probe.use.plugin)), probe.json] + digests)
   }
@@ -133,11 +135,13 @@ extension Fingerprints {
     }
   }
 
-  /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it.
+  /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it, nor where its
+  /// code runs.
   fileprivate func identity(of step: ConditionStep, model: String) throws -> JSON {
     switch step {
-    case .plugin(let use):
-      return .array([.string(try digest(ofPlugin: use.plugin)), step.json] + tensors(of: use, model: model))
+    case .plugin(var use):
+      use.executor = nil
+      return .array([.string(try digest(ofPlugin: use.plugin)), use.json] + tensors(of: use, model: model))
     case .edit(var edit):
       if let file = edit.vectorFile { edit.vectorFile?.path = vectors[file.path(model: model)] ?? "" }
       return ConditionStep.edit(edit).json

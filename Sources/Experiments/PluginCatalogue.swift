@@ -9,6 +9,8 @@ import Tensors
 /// Turns what a manifest says of plugins and models into what the host and the engine take.
 struct PluginCatalogue {
   let search: PluginSearch
+  /// Of plugins for which the manifest leaves it open. What is asked to run in a worker runs there, whoever asks.
+  var executor = Executor.inProcess
 
   /// - Parameter model: the model's name, for files of vectors that belong to one.
   func spec(of step: ConditionStep, model: String) throws -> AttachmentSpec {
@@ -29,7 +31,8 @@ struct PluginCatalogue {
       given[text.parameter] = .text(text.file.replacing("<model>", with: model))
     }
     return .plugin(
-      manifest, parameters: try manifest.readingTensors(given, folder: search.base), from: use.from?.origin)
+      manifest, parameters: try manifest.readingTensors(given, folder: search.base), from: use.from?.origin,
+      executor: use.executor == .worker ? .worker : executor)
   }
 
   /// What a use says for parameters of type `tensor`: `file.safetensors#name`; `<model>` stands for the model's name.

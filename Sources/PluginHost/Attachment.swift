@@ -4,7 +4,8 @@ import PluginRuntime
 
 /// One entry of a condition (or one probe), as a manifest or a command line gives it.
 package enum AttachmentSpec: Sendable {
-  case plugin(PluginManifest, parameters: [String: GivenValue], from: PatchOrigin? = nil)
+  case plugin(
+    PluginManifest, parameters: [String: GivenValue], from: PatchOrigin? = nil, executor: Executor = .inProcess)
   case edit(ManifestEdit)
   /// Another image in the place of the item's.
   case image(InputImage)
@@ -14,7 +15,7 @@ package enum AttachmentSpec: Sendable {
   /// The run that its patches read.
   var origin: PatchOrigin? {
     switch self {
-    case .plugin(_, _, let from): from
+    case .plugin(_, _, let from, _): from
     case .edit(let edit):
       edit.request.sourceCondition.map { PatchOrigin(condition: $0, item: edit.request.sourceItem) }
     case .image: nil
@@ -39,19 +40,17 @@ package struct ManifestEdit: Sendable {
 
 /// A plugin made ready for one condition of one model, or an edit.
 final class Attachment {
-  enum Executor {
-    case sdk(PluginInstance)
-    case plain(PlainCall, PlainTarget)
+  /// What does the work.
+  enum Kind {
+    case plugin(any PluginCalls)
     case edit(ManifestEdit)
     case image(InputImage)
   }
 
   let name: String
-  let executor: Executor
+  let kind: Kind
   let expectsNoChange: Bool
   let isProbe: Bool
-  /// Digest of the library's bytes; empty for an edit.
-  let digest: String
   /// The run that its patches read.
   let origin: PatchOrigin?
   /// Rows that the plugin emitted, per lane.
@@ -62,7 +61,7 @@ final class Attachment {
 
   /// For errors: where a manifest says it, or which plugin it is.
   var place: String {
-    if case .edit(let edit) = executor { "\(edit.place): \(name)" } else { name }
+    if case .edit(let edit) = kind { "\(edit.place): \(name)" } else { name }
   }
 
   init(_ spec: AttachmentSpec, model: ModelFacts, seed: UInt64) throws(PluginError) {
@@ -71,49 +70,37 @@ final class Attachment {
     switch spec {
     case .image(let image):
       name = "image \(image.rawValue)"
-      (executor, expectsNoChange, isProbe, digest) = (.image(image), false, false, "")
+      (kind, expectsNoChange, isProbe) = (.image(image), false, false)
     case .edit(let edit):
       name = "edit \(edit.name)"
-      (executor, expectsNoChange, isProbe, digest) = (.edit(edit), false, false, "")
-    case .plugin(let manifest, let given, _):
+      (kind, expectsNoChange, isProbe) = (.edit(edit), false, false)
+    case .plugin(let manifest, let given, _, let executor):
       name = manifest.id
       expectsNoChange = manifest.expectsNoChange
       isProbe = manifest.kind == .probe
-      let parameters = try manifest.resolve(given)
-      switch manifest.grade {
-      case .plain:
-        let function = try PlainFunction.open(manifest)
-        let target = PlainTarget(parameters, access: function.access)
-        try target.plan.checkFootprint(manifest)
-        executor = .plain(try function.bound(to: parameters), target)
-        digest = function.sha256
-      case .sdk:
-        let library = try PluginLibrary.open(manifest)
-        let (rows, inHand) = (emitted, inHand)
-        let services = HostServices(
-          log: { level, text in
-            if level.rawValue >= HostServices.LogLevel.warning.rawValue { logLine("\(manifest.id): \(text)") }
-          },
-          emit: { lane, table, columns in rows.take(lane, table, columns) },
-          randomKey: { rows.key(of: $0) }, select: { try inHand.rows(of: $1, in: $0) })
-        let instance = try PluginInstance(library, parameters: parameters, model: model, services: services)
-        executor = .sdk(instance)
-        digest = library.sha256
-        let plan = try instance.plan(nil)
-        if !plan.perItem { symbolicPlan = plan }
-      }
+      let (rows, inHand) = (emitted, inHand)
+      let services = HostServices(
+        log: { level, text in
+          if level.rawValue >= HostServices.LogLevel.warning.rawValue { logLine("\(manifest.id): \(text)") }
+        },
+        emit: { lane, table, columns in rows.take(lane, table, columns) },
+        randomKey: { rows.key(of: $0) }, select: { try inHand.rows(of: $1, in: $0) })
+      let calls = try executor.open(
+        manifest, parameters: manifest.resolve(given), model: model, services: services)
+      kind = .plugin(calls)
+      let plan = try calls.plan(nil)
+      if !plan.perItem { symbolicPlan = plan }
     }
   }
 
   /// What it asks for on one item.
   func plan(_ item: Item, condition: String) throws(PluginError) -> PlanRequest {
-    switch executor {
-    case .sdk(let instance):
+    switch kind {
+    case .plugin(let calls):
       if let symbolicPlan { return symbolicPlan }
       inHand.item = item
       defer { inHand.item = nil }
-      return try instance.plan(item.facts(condition: condition))
-    case .plain(_, let target): return target.plan
+      return try calls.plan(item.facts(condition: condition))
     case .image: return PlanRequest()
     case .edit(let edit):
       var plan = PlanRequest()
@@ -126,11 +113,11 @@ final class Attachment {
 extension Attachment {
   /// Opens a lane of a plugin that has lanes.
   func begin(_ lane: Int, _ item: Item, condition: String) throws(PluginError) {
-    guard case .sdk(let instance) = executor else { return }
+    guard case .plugin(let calls) = kind else { return }
     emitted.begin(UInt32(lane), name: "\(item.id)\u{0}\(condition)")
     inHand.item = item
     defer { inHand.item = nil }
-    try instance.beginLane(UInt32(lane), item.facts(condition: condition))
+    try calls.beginLane(UInt32(lane), item.facts(condition: condition))
   }
 }
 
@@ -144,27 +131,6 @@ private final class ItemInHand {
       throw ModelError.selector(selector, problem: "no tower '\(tower)'", remedy: "vision, projector or text")
     }
     return try item.rows(of: .selector(selector), in: tower)
-  }
-}
-
-/// What a plain function is applied to: the parameters `tower`, `site`, `layers` and `tokens`.
-struct PlainTarget {
-  let plan: PlanRequest
-
-  init(_ parameters: [BoundParameter], access: Access) {
-    func text(_ id: String, _ fallback: String) -> String {
-      switch parameters.first(where: { $0.id == id })?.value {
-      case .string(let text), .selector(let text): text
-      default: fallback
-      }
-    }
-    var request = PlanRequest()
-    request.accesses = [
-      AccessRequest(
-        access: access, tower: text("tower", "text"), site: text("site", "resid_post"),
-        layers: .selector(text("layers", "all")), heads: nil, tokens: .selector(text("tokens", "all")))
-    ]
-    plan = request
   }
 }
 

@@ -27,7 +27,7 @@ extension LaneEnd {
 
   private func receipt(_ index: Int) -> PluginReceipt {
     let attachment = attachments[index]
-    if case .image = attachment.executor { return imageReceipt(attachment) }
+    if case .image = attachment.kind { return imageReceipt(attachment) }
     let footprint = resolver.footprints[index]
     let done = output.results.receipts[index] ?? [:]
     let edges = program.edges.compactMap { point, mask in mask.counts[index].map { (point, $0) } }

@@ -1,7 +1,7 @@
 import Models
 import PluginRuntime
 
-/// Calls imperative plugins in process: one call per instance with the slices of all its lanes.
+/// Calls imperative plugins: one call per instance with the slices of all its lanes.
 final class PluginVisitor: HookVisitor {
   /// Per lane of the pack: the attachments of its condition, then the probes.
   private let lanes: [[Attachment]]
@@ -30,19 +30,11 @@ final class PluginVisitor: HookVisitor {
   }
 
   private func call(_ attachment: Attachment, _ visits: [Visit]) throws(PluginError) {
-    switch attachment.executor {
-    case .edit, .image: break
-    case .plain(let function, _):
-      for visit in visits {
-        try function(UnsafeMutableBufferPointer(start: visit.data.base, count: visit.data.count), at: "\(visit.point)")
-      }
-    case .sdk(let instance):
-      guard let first = visits.first else { return }
-      let place = EventPlace(
-        phase: phase(first), layer: first.point.layer, step: first.step, tower: first.point.tower.rawValue,
-        site: first.point.site.rawValue)
-      try instance.onEvent(place, visits.map(slice))
-    }
+    guard case .plugin(let calls) = attachment.kind, let first = visits.first else { return }
+    let place = EventPlace(
+      phase: phase(first), layer: first.point.layer, step: first.step, tower: first.point.tower.rawValue,
+      site: first.point.site.rawValue)
+    try calls.onEvent(place, visits.map(slice))
   }
 
   private func phase(_ visit: Visit) -> EventPlace.Phase {
@@ -55,8 +47,8 @@ final class PluginVisitor: HookVisitor {
 
   private func slice(_ visit: Visit) -> SliceView {
     SliceView(
-      lane: UInt32(visit.lane), access: visit.access, view: visit.data.base, shape: visit.shape, rows: visit.rows,
-      heads: visit.heads ?? Array(0..<headCount(visit.point)),
+      lane: UInt32(visit.lane), access: visit.access, view: visit.data.base, margin: StagedCopy.margin,
+      shape: visit.shape, rows: visit.rows, heads: visit.heads ?? Array(0..<headCount(visit.point)),
       firstKey: visit.firstKey, keys: visit.point.site.axes == .headsRowsKeys ? visit.shape[2] : 0,
       isLastBlock: visit.isLastBlock, writable: visit.writable)
   }

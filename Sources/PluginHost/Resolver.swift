@@ -54,15 +54,12 @@ struct Resolver {
   private mutating func add(_ attachment: Attachment, _ plan: PlanRequest, _ index: Int) throws(ModelError) {
     footprints[index].plan = plan
     for edit in plan.edits where edit.operation == .sitePatch { try checkOrigin(edit, attachment) }
-    switch attachment.executor {
+    switch attachment.kind {
     case .edit(let edit):
       footprints[index].asked = true
       try add(edit.request, index)
     case .image: break
-    case .plain:
-      footprints[index].asked = true
-      for (number, access) in plan.accesses.enumerated() { try add(access, number, index) }
-    case .sdk:
+    case .plugin:
       // A plan made for this item that asks for nothing has found nothing to ask for.
       footprints[index].asked = plan.perItem || !(plan.edits.isEmpty && plan.accesses.isEmpty && plan.readings.isEmpty)
       for edit in plan.edits { try add(edit, index) }

@@ -76,6 +76,14 @@ package final class Session {
     } catch { throw .plugin(error) }
   }
 
+  /// Where the code of each plugin runs, by its name: what provenance says of it.
+  package var placements: [(plugin: String, placement: String)] {
+    let attachments = conditions.flatMap(\.attachments) + probes.map(\.attachment)
+    return attachments.compactMap { attachment in
+      if case .plugin(let calls) = attachment.kind { (attachment.name, calls.placement) } else { nil }
+    }
+  }
+
   /// What is wanted beside the probes.
   package struct Wish: Sendable {
     /// Rows whose logits are wanted; the prompt's last row is needed for generation.
@@ -278,9 +286,9 @@ package final class Session {
     let answers: [Int: [Column]]
     do { answers = try end.answers(model) } catch { throw .model(error) }
     for (index, attachment) in end.attachments.enumerated() {
-      guard case .sdk(let instance) = attachment.executor else { continue }
+      guard case .plugin(let calls) = attachment.kind else { continue }
       do {
-        try instance.endLane(UInt32(end.lane), readings: answers[index] ?? [])
+        try calls.endLane(UInt32(end.lane), readings: answers[index] ?? [])
       } catch {
         if outcome.failure == nil {
           outcome.failure = .init(plugin: attachment.name, point: "end_lane", reason: error.diagnosis.what)

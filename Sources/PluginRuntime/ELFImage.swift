@@ -20,10 +20,12 @@ package struct ELFImage: Equatable, Sendable {
   package private(set) var symbols: [Symbol] = []
   /// The plugin.json that the library carries (Sources/PluginABI/bindings/ablate_note.S); nil: it carries none.
   package private(set) var manifestNote: [UInt8]?
+  package private(set) var dynamic = ELFDynamic()
   private var segments: [Segment] = []
 
-  private struct Segment: Equatable {
+  struct Segment: Equatable {
     var type: UInt32
+    var flags: UInt32
     var offset: UInt64
     var address: UInt64
     var fileSize: UInt64
@@ -49,8 +51,14 @@ package struct ELFImage: Equatable, Sendable {
   private init(_ file: Bytes) throws(LibraryFault) {
     try Self.checkIdentity(file)
     segments = try Self.readSegments(file)
+    try checkStack()
+    for segment in segments where segment.type == 2 {
+      dynamic = try ELFDynamic(file, at: segment.offset, size: segment.fileSize, place: fileOffset)
+    }
+    try dynamic.check()
     symbols = try readSymbols(file)
     manifestNote = try readManifestNote(file)
+    try ELFStructure(file: file, segments: segments, dynamic: dynamic, symbolCount: symbolCount(file)).check()
   }
 
   package func symbol(_ name: String) -> Symbol? { symbols.first { $0.name == name } }
@@ -83,8 +91,9 @@ package struct ELFImage: Equatable, Sendable {
     for i in 0..<UInt64(count) {
       let at = table + i * 56
       let segment = Segment(
-        type: try file.load(at), offset: try file.load(at + 8), address: try file.load(at + 16),
-        fileSize: try file.load(at + 32), memorySize: try file.load(at + 40), alignment: try file.load(at + 48))
+        type: try file.load(at), flags: try file.load(at + 4), offset: try file.load(at + 8),
+        address: try file.load(at + 16), fileSize: try file.load(at + 32), memorySize: try file.load(at + 40),
+        alignment: try file.load(at + 48))
       try check(segment, in: file)
       segments.append(segment)
     }
@@ -111,20 +120,19 @@ package struct ELFImage: Equatable, Sendable {
     }
   }
 
+  /// Without a header of its own (PT_GNU_STACK), or with one that asks for it, the loader makes every stack executable.
+  private func checkStack() throws(LibraryFault) {
+    guard let stack = segments.first(where: { $0.type == 0x6474_E551 }), stack.flags & 1 == 0 else {
+      throw .unsupported("it wants an executable stack")
+    }
+  }
+
   /// The symbols that the loader can find, by way of the dynamic section: section headers may be stripped.
   private func readSymbols(_ file: Bytes) throws(LibraryFault) -> [Symbol] {
-    var tags: [UInt64: UInt64] = [:]
-    for segment in segments where segment.type == 2 {
-      for entry in 0..<(segment.fileSize / 16) {
-        let tag: UInt64 = try file.load(segment.offset + entry * 16)
-        if tag == 0 { break }
-        tags[tag] = try file.load(segment.offset + entry * 16 + 8)
-      }
+    guard let table = dynamic.symbols, let strings = dynamic.strings, let length = dynamic.stringsLength else {
+      throw .unsupported("its dynamic section names no symbol table")
     }
-    guard let table = tags[6].flatMap(fileOffset), let strings = tags[5].flatMap(fileOffset), let length = tags[10],
-      file.contains(strings, length)
-    else { throw .unsupported("its dynamic section names no symbol table") }
-    let count = try symbolCount(file, sysv: tags[4].flatMap(fileOffset), gnu: tags[0x6FFF_FEF5].flatMap(fileOffset))
+    let count = try symbolCount(file)
     guard file.contains(table, count * 24) else { throw .truncated("the symbol table lies beyond its end") }
     var found: [Symbol] = []
     for i in 0..<count {
@@ -141,19 +149,23 @@ package struct ELFImage: Equatable, Sendable {
   }
 
   /// The symbol table's length stands only in the hash tables: DT_HASH's second word, or the last chain of DT_GNU_HASH.
-  private func symbolCount(_ file: Bytes, sysv: UInt64?, gnu: UInt64?) throws(LibraryFault) -> UInt64 {
-    if let sysv {
+  private func symbolCount(_ file: Bytes) throws(LibraryFault) -> UInt64 {
+    if let sysv = dynamic.sysvHash {
       let count: UInt32 = try file.load(sysv + 4)
       return UInt64(count)
     }
-    guard let gnu else { throw .unsupported("it has no symbol hash table") }
+    guard let gnu = dynamic.gnuHash else { throw .unsupported("it has no symbol hash table") }
     let (buckets, first): (UInt32, UInt32) = (try file.load(gnu), try file.load(gnu + 4))
     let bloom: UInt32 = try file.load(gnu + 8)
     let bucketsAt = gnu + 16 + UInt64(bloom) * 8
     guard file.contains(bucketsAt, UInt64(buckets) * 4) else { throw .truncated("the symbol hash lies beyond its end") }
     var last: UInt32 = 0
     for i in 0..<UInt64(buckets) { last = max(last, try file.load(bucketsAt + i * 4)) }
-    guard last >= first, last > 0 else { return UInt64(first) }
+    guard last >= first, last > 0 else {
+      // Nothing is exported, and the hash says nothing of the others: the strings lie behind the symbols.
+      guard let table = dynamic.symbols, let strings = dynamic.strings, strings > table else { return UInt64(first) }
+      return (strings - table) / 24
+    }
     let chains = bucketsAt + UInt64(buckets) * 4
     while true {
       let hash: UInt32 = try file.load(chains + UInt64(last - first) * 4)
@@ -198,26 +210,5 @@ package struct ELFImage: Equatable, Sendable {
     return nil
   }
 
-  /// The file, read only within its bounds. Little-endian, as every machine that this host runs on.
-  private struct Bytes {
-    let raw: UnsafeRawBufferPointer
-    var count: Int { raw.count }
-
-    func contains(_ offset: UInt64, _ size: UInt64) -> Bool {
-      let (end, overflow) = offset.addingReportingOverflow(size)
-      return !overflow && end <= UInt64(raw.count)
-    }
-
-    func load<T: FixedWidthInteger>(_ offset: UInt64) throws(LibraryFault) -> T {
-      guard contains(offset, UInt64(MemoryLayout<T>.size)) else {
-        throw .truncated("byte \(offset) lies beyond its end")
-      }
-      return raw.loadUnaligned(fromByteOffset: Int(offset), as: T.self)
-    }
-
-    func string(_ offset: UInt64, limit: UInt64) -> String {
-      let bytes = raw[Int(offset)..<Int(offset + limit)]
-      return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-    }
-  }
+  private typealias Bytes = ELFBytes
 }

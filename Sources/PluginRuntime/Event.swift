@@ -6,6 +6,8 @@ package struct SliceView {
   /// Index in the plan's accesses.
   package var access: Int
   package var view: UnsafeMutablePointer<Float>
+  /// Elements before and behind the view that the caller checks for writes: they go to a worker and come back with it.
+  package var margin: Int
   package var shape: [Int]
   package var rows: [Int]
   package var heads: [Int]
@@ -14,13 +16,16 @@ package struct SliceView {
   package var isLastBlock: Bool
   package var writable: Bool
 
+  package var count: Int { shape.reduce(1, *) }
+
   package init(
-    lane: UInt32, access: Int, view: UnsafeMutablePointer<Float>, shape: [Int], rows: [Int], heads: [Int],
-    firstKey: Int = 0, keys: Int, isLastBlock: Bool = true, writable: Bool
+    lane: UInt32, access: Int, view: UnsafeMutablePointer<Float>, margin: Int = 0, shape: [Int], rows: [Int],
+    heads: [Int], firstKey: Int = 0, keys: Int, isLastBlock: Bool = true, writable: Bool
   ) {
     self.lane = lane
     self.access = access
     self.view = view
+    self.margin = margin
     self.shape = shape
     self.rows = rows
     self.heads = heads
@@ -56,7 +61,6 @@ package struct EventPlace: Sendable, Equatable {
 }
 
 extension PluginInstance {
-  /// Calls `on_event` with all lanes' slices of one hook point.
   package func onEvent(_ place: EventPlace, _ slices: [SliceView]) throws(PluginError) {
     let memory = ForeignMemory()
     var event = ablate_event()
@@ -96,7 +100,7 @@ extension SliceView {
     (tensor.dtype_code, tensor.dtype_bits, tensor.dtype_lanes) = (2, 32, 1)
     tensor.shape = memory.array(shape.map(Int64.init))
     tensor.strides = memory.array(strides)
-    tensor.size_bytes = UInt64(shape.reduce(1, *) * 4)
+    tensor.size_bytes = UInt64(count * 4)
     tensor.access = writable ? ABLATE_READ | ABLATE_WRITE : ABLATE_READ
     return tensor
   }

@@ -31,13 +31,50 @@ indirect enum JSONValue: Decodable, Equatable {
   }
 
   static func parse(_ data: Data, path: String) throws(PluginError) -> JSONValue {
-    do { return try JSONDecoder().decode(JSONValue.self, from: data) } catch {
+    // Foundation takes UTF-16 and UTF-32 too.
+    guard !data.contains(0), String(validating: data, as: UTF8.self) != nil else {
+      throw .manifest(path: path, at: "", problem: "is not UTF-8 text")
+    }
+    do {
+      let value = try JSONDecoder().decode(JSONValue.self, from: data)
+      guard let key = repeatedKey(Array(data)) else { return value }
+      throw PluginError.manifest(path: path, at: "", problem: "the key '\(key)' is given twice in one object")
+    } catch let error as PluginError {
+      throw error
+    } catch {
       let cause = (error as? DecodingError).flatMap { error -> String? in
         guard case .dataCorrupted(let context) = error else { return nil }
         return context.underlyingError.map { "\(($0 as NSError).userInfo[NSDebugDescriptionErrorKey] ?? $0)" }
       }
       throw .manifest(path: path, at: "", problem: "is not JSON: \(cause ?? "\(error)")")
     }
+  }
+}
+
+extension JSONValue {
+  /// Foundation keeps one of two equal keys and says nothing. `bytes` are a JSON text that it has accepted.
+  private static func repeatedKey(_ bytes: [UInt8]) -> String? {
+    var open: [Set<String>] = []
+    var at = 0
+    while at < bytes.count {
+      switch bytes[at] {
+      case UInt8(ascii: "{"), UInt8(ascii: "["): open.append([])
+      case UInt8(ascii: "}"), UInt8(ascii: "]"): _ = open.popLast()
+      case UInt8(ascii: "\""):
+        let start = at
+        repeat {
+          at += bytes[at] == UInt8(ascii: "\\") ? 2 : 1
+        } while at < bytes.count && bytes[at] != UInt8(ascii: "\"")
+        guard at < bytes.count, let inner = open.indices.last else { return nil }
+        let isKey = bytes[(at + 1)...].first { !" \n\r\t".utf8.contains($0) } == UInt8(ascii: ":")
+        // Spelled with escapes or without, it is the same key.
+        let word = try? JSONDecoder().decode(String.self, from: Data(bytes[start...at]))
+        if isKey, let word, !open[inner].insert(word).inserted { return word }
+      default: break
+      }
+      at += 1
+    }
+    return nil
   }
 }
 

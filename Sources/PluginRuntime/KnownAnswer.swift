@@ -13,8 +13,14 @@ struct KnownAnswerRun {
   let manifest: PluginManifest
   let spec: PlainSpec
   let object: SharedObject
-  /// Seconds until the child is killed.
-  let timeout: Double
+  let place: Place
+
+  enum Place {
+    /// After so many seconds the child is killed.
+    case inChild(seconds: Double)
+    /// This process is a worker, made to be lost.
+    case here
+  }
 
   private static let canary: UInt8 = 0xA5
 
@@ -23,13 +29,28 @@ struct KnownAnswerRun {
     let frame = try ArgumentFrame(spec, manifest, parameters)
     let view = try GuardedView(spec.knownAnswer.input, manifest)
     try frame.setView(view.start, count: view.count, manifest: manifest)
-    if let fault = run(frame, view) ?? compare(view) {
+    if let fault = try run(frame, view) ?? compare(view) {
       throw .knownAnswer(path: object.path, symbol: spec.symbol, fault: fault)
     }
   }
 
-  /// In the child: load, find, call. nil when it came back with status 0.
-  private func run(_ frame: ArgumentFrame, _ view: GuardedView) -> KnownAnswerFault? {
+  /// Loads, finds, calls. nil when it came back with status 0.
+  private func run(_ frame: ArgumentFrame, _ view: GuardedView) throws(PluginError) -> KnownAnswerFault? {
+    switch place {
+    case .inChild(let seconds): return runInChild(frame, view, seconds)
+    case .here:
+      let address = unsafeBitCast(try object.load(spec.symbol), to: (@convention(c) () -> Void).self)
+      ffi_call(frame.cif, address, view.result, frame.pointers)
+      return fault(ofStatusIn: view)
+    }
+  }
+
+  private func fault(ofStatusIn view: GuardedView) -> KnownAnswerFault? {
+    let status = spec.signature.result == .status ? view.result.load(as: Int32.self) : 0
+    return status == 0 ? nil : .status(Int64(status))
+  }
+
+  private func runInChild(_ frame: ArgumentFrame, _ view: GuardedView, _ timeout: Double) -> KnownAnswerFault? {
     let invoke:
       @convention(c) (
         UnsafeMutablePointer<ffi_cif>?, (@convention(c) () -> Void)?, UnsafeMutableRawPointer?,
@@ -48,9 +69,7 @@ struct KnownAnswerRun {
       }
     }
     switch outcome {
-    case ABLATE_CHILD_RETURNED:
-      let status = spec.signature.result == .status ? view.result.load(as: Int32.self) : 0
-      return status == 0 ? nil : .status(Int64(status))
+    case ABLATE_CHILD_RETURNED: return fault(ofStatusIn: view)
     case ABLATE_CHILD_SIGNAL: return .crashed(signal: call.value)
     case ABLATE_CHILD_EXITED: return .left(status: call.value)
     case ABLATE_CHILD_TIMED_OUT: return .hung(seconds: timeout)

@@ -23,11 +23,17 @@ package struct PlainFunction: @unchecked Sendable {
   /// Checks the file and the symbol without running its code, proves the signature in a child, then loads the library.
   /// Call it before the engine starts: the child is made by fork, which copies no thread but this one.
   package static func open(_ manifest: PluginManifest, timeout: Double = 5) throws(PluginError) -> PlainFunction {
+    try load(manifest, manifest.checkedLibrary(), proof: .inChild(seconds: timeout))
+  }
+
+  /// The library was checked.
+  static func load(
+    _ manifest: PluginManifest, _ object: SharedObject, proof: KnownAnswerRun.Place
+  ) throws(PluginError) -> PlainFunction {
     guard let spec = manifest.plain else {
       throw .manifest(path: manifest.path, at: "grade", problem: "is not \"plain\"")
     }
-    let object = try manifest.checkedLibrary()
-    try KnownAnswerRun(manifest: manifest, spec: spec, object: object, timeout: timeout).prove()
+    try KnownAnswerRun(manifest: manifest, spec: spec, object: object, place: proof).prove()
     let address = try object.load(spec.symbol)
     return PlainFunction(manifest: manifest, object: object, spec: spec, address: address)
   }

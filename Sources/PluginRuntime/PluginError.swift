@@ -18,6 +18,8 @@ package enum PluginError: DiagnosedError, Equatable {
   /// A plain function's signature or its bindings.
   case signature(path: String, at: String, problem: String)
   case knownAnswer(path: String, symbol: String, fault: KnownAnswerFault)
+  /// An environment variable of the host.
+  case setting(name: String, problem: String)
   /// A call into the plugin gave an error, or broke the contract. `at` is the function, hook point or trial.
   case failed(plugin: String, at: String, reason: String)
   /// A plan asks for what the manifest's footprint does not name, or for what the model does not have.
@@ -51,6 +53,8 @@ package enum PluginError: DiagnosedError, Equatable {
       Diagnosis(
         "known-answer test of '\(symbol)' failed: \(fault.problem)", at: path,
         remedy: "check the signature in plugin.json against the function's source", exit: .pluginFailure)
+    case .setting(let name, let problem):
+      Diagnosis(problem, at: "$\(name)", remedy: "set it to a number, or leave it out", exit: .usage)
     case .failed(let plugin, let at, let reason):
       Diagnosis(reason, at: "plugin \(plugin), \(at)", exit: .pluginFailure)
     case .planOutside(let plugin, let request, let problem):
@@ -64,6 +68,9 @@ package enum PluginError: DiagnosedError, Equatable {
 /// Why a shared library was not loaded.
 package enum LibraryFault: Error, Equatable {
   case notAFile
+  case symbolicLink
+  /// Everybody may write to the file, or to a folder on the way to it.
+  case writable(String)
   case tooLarge(bytes: Int, cap: Int)
   case notELF(String)
   case truncated(String)
@@ -74,6 +81,9 @@ package enum LibraryFault: Error, Equatable {
   case badNote(String)
   /// That plugin.json says other things than the one beside the library.
   case otherManifest([String])
+  /// It needs a library that plugins may not need.
+  case dependency(String)
+  case newerGlibc(needed: String, here: String)
   case noEntry(String)
   case otherABI(exported: String, host: String)
   case notAFunction(symbol: String, found: String)
@@ -84,6 +94,8 @@ package enum LibraryFault: Error, Equatable {
   var problem: String {
     switch self {
     case .notAFile: "is not a regular file"
+    case .symbolicLink: "is a symbolic link"
+    case .writable(let what): "may be changed by everybody: \(what) is writable for all"
     case .tooLarge(let bytes, let cap): "is \(bytes) bytes; the host loads at most \(cap)"
     case .notELF(let why): "is not an ELF shared library: \(why)"
     case .truncated(let why): "is truncated: \(why)"
@@ -92,6 +104,8 @@ package enum LibraryFault: Error, Equatable {
     case .badNote(let why): "has a broken note: \(why)"
     case .otherManifest(let differences):
       "was built from another plugin.json than the one beside it: \(differences.joined(separator: "; "))"
+    case .dependency(let name): "needs \(name), which is not among the libraries that plugins may need"
+    case .newerGlibc(let needed, let here): "needs \(needed); this machine has glibc \(here)"
     case .noEntry(let symbol): "does not export \(symbol)"
     case .otherABI(let exported, let host): "exports \(exported); this host speaks \(host)"
     case .notAFunction(let symbol, let found): "'\(symbol)' is \(found), not an exported function"
@@ -103,6 +117,10 @@ package enum LibraryFault: Error, Equatable {
   var remedy: String {
     switch self {
     case .notAFile, .tooLarge: ""
+    case .symbolicLink: "copy the library into the plugin's folder"
+    case .writable(let what): "chmod o-w \(what)"
+    case .dependency: "link it into the plugin (a static library)"
+    case .newerGlibc: "build it on a system as old as this one"
     case .notELF: "build the plugin again (make plugins)"
     case .truncated: "copy or build it again"
     case .wrongMachine, .otherABI: "build it from source for this machine and this host's ablate_plugin.h"
@@ -129,17 +147,13 @@ package enum KnownAnswerFault: Equatable, Sendable {
 
   var problem: String {
     switch self {
-    case .crashed(let signal): "it ended with signal \(signal) (\(Self.names[signal] ?? "?"))"
-    case .left(let status): "it left the process with status \(status) instead of returning"
-    case .hung(let seconds): "it had not returned after \(seconds) s"
+    case .crashed(let signal): ProcessEnd.signal(signal).words
+    case .left(let status): ProcessEnd.status(status).words
+    case .hung(let seconds): ProcessEnd.hung(seconds: seconds).words
     case .status(let status): "it returned \(status), not 0"
     case .wrong(let index, let got, let expected): "element \(index) is \(got), expected \(expected)"
     case .wroteBefore(let offset): "it wrote \(offset) bytes before the view"
     case .notRun(let why): "it could not be run: \(why)"
     }
   }
-
-  private static let names: [Int32: String] = [
-    4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 31: "SIGSYS",
-  ]
 }

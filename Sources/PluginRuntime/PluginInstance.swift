@@ -1,16 +1,19 @@
+import CShims
 import PluginABI
 
-/// A plugin made with one set of parameters. Serial: one call at a time (the plugin's `threading` may allow more).
+/// An SDK plugin in this process, made with one set of parameters.
 ///
 /// Every call that the plugin answers with an error throws `PluginError.failed` with the plugin's own words.
-package final class PluginInstance {
+package final class PluginInstance: PluginCalls {
   package let library: PluginLibrary
   private let host: HostTable
   private let words = ErrorBuffer()
   private let functions: ablate_plugin
+  private let surroundings = Surroundings()
   private var handle: UnsafeMutableRawPointer?
 
   package var id: String { library.id }
+  package var sha256: String { library.sha256 }
   /// The plugin has no `on_event`: it can plan edits and readings, but no accesses.
   package var handlesEvents: Bool { functions.on_event != nil }
 
@@ -34,15 +37,12 @@ package final class PluginInstance {
 
   deinit { destroy() }
 
-  /// Ends the instance; the second time nothing happens.
   package func destroy() {
     guard let handle else { return }
     self.handle = nil
     functions.destroy?(handle)
   }
 
-  /// What the plugin asks for: for all items (nil, once, before anything runs), or for one. Checked against the host's
-  /// operations and the manifest's footprint, not yet against the model.
   package func plan(_ item: ItemFacts?) throws(PluginError) -> PlanRequest {
     let memory = ForeignMemory()
     let foreign = item.flatMap { memory.structs([$0.foreign(memory)]) }
@@ -53,7 +53,10 @@ package final class PluginInstance {
     do { request = try ForeignReader.plan(plan) } catch {
       throw .failed(plugin: id, at: error.field, reason: error.problem)
     }
-    try check(request)
+    if !request.accesses.isEmpty, !handlesEvents {
+      throw .failed(plugin: id, at: "plan", reason: "asks for accesses, but has no on_event")
+    }
+    try request.check(library.manifest, host.services)
     return request
   }
 
@@ -72,8 +75,8 @@ package final class PluginInstance {
     try call(place()) { handler(handle, event, $0) }
   }
 
-  /// `readings` are the answers to the plan's readings, in columns of equal length; empty when there were none.
   package func endLane(_ lane: UInt32, readings: [Column]) throws(PluginError) {
+    if let change = surroundings.restore() { throw .failed(plugin: id, at: "end_lane", reason: change) }
     guard let end = functions.end_lane else { return }
     let memory = ForeignMemory()
     let columns = memory.structs(memory.columns(readings))
@@ -90,7 +93,13 @@ package final class PluginInstance {
     _ place: @autoclosure () -> String, _ body: (UnsafeMutablePointer<ablate_error>) -> ablate_status?
   ) throws(PluginError) {
     guard handle != nil else { throw .failed(plugin: id, at: place(), reason: "was called after destroy") }
+    let mode = ablate_float_mode()
     let status = body(words.fresh())
+    if ablate_float_mode() != mode {
+      ablate_set_float_mode(mode)
+      throw .failed(
+        plugin: id, at: place(), reason: "changed how the processor computes: rounding, or denormals to zero")
+    }
     if words.wasOverrun { throw .failed(plugin: id, at: place(), reason: Self.overrun) }
     if let problem = host.takeFault() { throw .failed(plugin: id, at: place(), reason: problem) }
     guard status == ABLATE_OK else { throw .failed(plugin: id, at: place(), reason: reason(status ?? ABLATE_E_STATE)) }
@@ -105,25 +114,23 @@ package final class PluginInstance {
     let said = words.message
     return "\(names[status] ?? "error \(status)")\(said.isEmpty ? ", without a message" : ": \(said)")"
   }
-
-  /// A plan may use what this host offers, within what the manifest says, and what a probe may do.
-  private func check(_ plan: PlanRequest) throws(PluginError) {
-    if !plan.accesses.isEmpty, !handlesEvents {
-      throw .failed(plugin: id, at: "plan", reason: "asks for accesses, but has no on_event")
-    }
-    for edit in plan.edits where !host.services.editOperations.contains(edit.operation) {
-      throw .failed(
-        plugin: id, at: "plan", reason: "asks for the edit \(edit.operation), which this host does not offer")
-    }
-    for reading in plan.readings where !host.services.readingOperations.contains(reading.operation) {
-      throw .failed(
-        plugin: id, at: "plan", reason: "asks for the reading \(reading.operation), which this host does not offer")
-    }
-    try plan.checkFootprint(library.manifest)
-  }
 }
 
 extension PlanRequest {
+  /// A plan may use what this host offers, within what the manifest says, and what a probe may do.
+  func check(_ manifest: PluginManifest, _ services: HostServices) throws(PluginError) {
+    for edit in edits where !services.editOperations.contains(edit.operation) {
+      throw .failed(
+        plugin: manifest.id, at: "plan", reason: "asks for the edit \(edit.operation), which this host does not offer")
+    }
+    for reading in readings where !services.readingOperations.contains(reading.operation) {
+      throw .failed(
+        plugin: manifest.id, at: "plan",
+        reason: "asks for the reading \(reading.operation), which this host does not offer")
+    }
+    try checkFootprint(manifest)
+  }
+
   /// Every (tower, site, access) of the plan, with its name in a message. Edges are writes to the scores or the
   /// pattern.
   private var touched: [(what: String, tower: String, site: String, access: Access)] {

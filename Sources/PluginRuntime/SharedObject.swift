@@ -38,6 +38,19 @@ package struct SharedObject: Sendable {
     }
   }
 
+  /// The bytes that a host has checked and handed to this process.
+  init(inherited descriptor: Int32, path: String) throws(PluginError) {
+    let bytes = try Self.bytes(of: descriptor, path: path)
+    self.path = path
+    size = bytes.count
+    sha256 = bytes.withUnsafeBytes { SHA256.hex($0) }
+    image = try ELFImage(bytes, path: path)
+    memory = Memory(descriptor: descriptor)
+  }
+
+  /// Of the sealed file; open for the life of the process.
+  var descriptor: Int32 { memory.descriptor }
+
   /// Where the loader finds the checked bytes; valid for the life of the process.
   package var loaderPath: String { memory.path }
 
@@ -75,11 +88,31 @@ package struct SharedObject: Sendable {
 
   private static func read(_ path: String) throws(PluginError) -> [UInt8] {
     // O_NONBLOCK: a FIFO must not hang the host.
-    let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
     guard fd >= 0 else {
+      if errno == ELOOP { throw .library(path: path, fault: .symbolicLink) }
       throw .missing(path: path, remedy: "build it: make plugins, or the command in the plugin's folder")
     }
     defer { close(fd) }
+    let bytes = try bytes(of: fd, path: path)
+    try checkWritable(fd, path)
+    return bytes
+  }
+
+  /// What everybody may write to is nobody's to trust. A sticky folder such as /tmp is all right: what is in it stays its owner's. Teams
+  /// share by group, which is allowed.
+  private static func checkWritable(_ fd: Int32, _ path: String) throws(PluginError) {
+    var facts = stat()
+    if fstat(fd, &facts) == 0, facts.st_mode & S_IWOTH != 0 { throw .library(path: path, fault: .writable(path)) }
+    var folder = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    while let slash = folder.lastIndex(of: "/"), folder != "/" {
+      folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
+      let isOpen = stat(folder, &facts) == 0 && facts.st_mode & S_IWOTH != 0 && facts.st_mode & S_ISVTX == 0
+      if isOpen { throw .library(path: path, fault: .writable(folder)) }
+    }
+  }
+
+  private static func bytes(of fd: Int32, path: String) throws(PluginError) -> [UInt8] {
     var facts = stat()
     guard fstat(fd, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else {
       throw .library(path: path, fault: .notAFile)
@@ -89,7 +122,7 @@ package struct SharedObject: Sendable {
     var bytes = [UInt8](repeating: 0, count: size)
     var filled = 0
     while filled < size {
-      let n = bytes.withUnsafeMutableBytes { Glibc.read(fd, $0.baseAddress?.advanced(by: filled), size - filled) }
+      let n = bytes.withUnsafeMutableBytes { pread(fd, $0.baseAddress?.advanced(by: filled), size - filled, filled) }
       guard n > 0 else { break }
       filled += n
     }

@@ -15,10 +15,16 @@ struct Experiment {
   private let path: String
   private let reuse: Bool
   private let memory: Int?
+  private let executor: Executor
 
-  /// - Parameter memory: GiB that the conditions of one example may take at a time.
-  init(manifestPath: String, reuse: Bool = true, memory: Double? = nil) throws {
+  /// - Parameters:
+  ///   - memory: GiB that the conditions of one example may take at a time.
+  ///   - executor: where the code of plugins runs for which the manifest leaves it open.
+  init(
+    manifestPath: String, reuse: Bool = true, memory: Double? = nil, executor: Executor = .inProcess
+  ) throws {
     (path, self.reuse, self.memory) = (manifestPath, reuse, memory.map { Int($0 * 0x1p30) })
+    self.executor = executor
     manifest = try Manifest(contentsOf: manifestPath)
     trust = try ExperimentPlugins(of: manifest, at: manifestPath).trust()
     let folder = (manifestPath as NSString).deletingLastPathComponent
@@ -34,7 +40,8 @@ struct Experiment {
 
   func modelEvaluator(of model: ModelReference) throws -> ModelEvaluator {
     let evaluator = try ModelEvaluator(
-      manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse)
+      manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse,
+      executor: executor)
     evaluator.model.memory = memory
     return evaluator
   }

@@ -92,8 +92,13 @@ struct PluginOptions: ParsableArguments {
       "NAME, a path, or NAME:key=value,key=value; several in their order. Lists: 0+3. Tensors: file.safetensors#name.")
   var plugins: [String] = []
 
+  @Flag(help: "Run the plugins' code in sandboxed processes.")
+  var worker = false
+
   @Flag(help: "Compute every row, needed or not.")
   var noReuse = false
+
+  private var executor: Executor { worker ? .worker : .inProcess }
 
   /// The plugins, in their order.
   func specs() throws -> [AttachmentSpec] {
@@ -104,7 +109,8 @@ struct PluginOptions: ParsableArguments {
         throw UsageError.plugin(text, problem: "a plugin's name is needed", known: search.available())
       }
       let manifest = try search.manifest(of: parts[0])
-      return .plugin(manifest, parameters: try Self.parameters(parts.count > 1 ? parts[1] : "", of: manifest))
+      return .plugin(
+        manifest, parameters: try Self.parameters(parts.count > 1 ? parts[1] : "", of: manifest), executor: executor)
     }
   }
 
@@ -161,7 +167,7 @@ enum UsageError: DiagnosedError {
 /// Interventions form the condition; probes stand beside it.
 func session(_ model: VisionLanguageModel, _ specs: [AttachmentSpec], reuse: Bool) throws -> Session {
   func isProbe(_ spec: AttachmentSpec) -> Bool {
-    if case .plugin(let manifest, _, _) = spec { manifest.kind == .probe } else { false }
+    if case .plugin(let manifest, _, _, _) = spec { manifest.kind == .probe } else { false }
   }
   let probes = specs.filter(isProbe).enumerated().map { ProbeSpec(name: "probe\($0.0)", spec: $0.1) }
   return try Session(

@@ -2,6 +2,7 @@ import ArgumentParser
 import Diagnostics
 import Experiments
 import Foundation
+import PluginRuntime
 import Reports
 
 struct RunCommand: ParsableCommand {
@@ -38,6 +39,9 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var memory: MemoryOptions
 
+  @Flag(help: "Run the code of all plugins in sandboxed processes.")
+  var worker = false
+
   @Flag(help: "No progress on stderr.")
   var quiet = false
 
@@ -47,7 +51,8 @@ struct RunCommand: ParsableCommand {
       Progress.toStandardError("\nfinishing the example in hand; once more to stop at once\n")
     }
     defer { withExtendedLifetime(sources) {} }
-    let experiment = try Experiment(manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes)
+    let experiment = try Experiment(
+      manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes, executor: worker ? .worker : .inProcess)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
     if let shard {
       try runShard(shard, of: experiment, in: folder, interruption)

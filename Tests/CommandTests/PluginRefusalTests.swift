@@ -4,11 +4,11 @@ import Testing
 /// A plugin that is missing, damaged, of another kind, or attached with parameters that it does not have.
 struct PluginRefusalTests {
   private func capture(
-    _ scratch: Scratch, plugin: String, environment: [String: String] = [:]
+    _ scratch: Scratch, plugin: String, _ more: [String] = [], environment: [String: String] = [:]
   ) throws -> Outcome {
     try Command.run(
       ["capture", "--model", mha, "--inputs", "\(mha)/goldens/clean.safetensors", "--at", "logits"]
-        + ["--out", "out.safetensors", "--plugin", plugin], in: scratch, environment: environment)
+        + ["--out", "out.safetensors", "--plugin", plugin] + more, in: scratch, environment: environment)
   }
 
   /// A copy of a bundled plugin, damaged, as a refusal.
@@ -223,6 +223,24 @@ struct PluginRefusalTests {
   ])
   func `that asks for what the model does not have is refused by the place`(plugin: String, _ refusal: Refusal) throws {
     refusal.expect(try capture(Scratch(), plugin: plugin))
+  }
+
+  @Test func `that crashes in a worker is refused by its place and what it said last, and the host goes on to say so`()
+    throws
+  {
+    let body = """
+      #include <stdio.h>
+      #include <stdlib.h>
+      int scale(float *x, long n, float factor) { if (factor == 9) fputs("no nines\\n", stderr), abort();
+        for (long i = 0; i < n; i++) x[i] *= factor; return 0; }
+      """
+    let scratch = try Scratch()
+    try scratch.copy("\(repository)/Plugins/scale", to: "scale")
+    try scratch.compile(body, to: "scale/scale.so")
+    let crash = "it ended with signal 6 (SIGABRT): no nines"
+    Refusal("crash", 70, crash, at: "plugin scale, text.0.resid_post").expect(
+      try capture(scratch, plugin: "./scale:factor=9", ["--worker"]))
+    #expect(try capture(scratch, plugin: "./scale:factor=2", ["--worker"]).status == 0)
   }
 
   @Test func `that changes nothing warns, and its result stands`() throws {

@@ -74,6 +74,18 @@ import Experiments
     #expect(steer.layers == "2" && steer.value == 1 && steer.vector == [1, 0.5] && steer.tokens == "all")
   }
 
+  @Test func `a step says where its code runs, and nothing else is taken for it`() throws {
+    func steps(_ step: String) throws -> Manifest {
+      try load(minimal.replacingOccurrences(of: "clean: []", with: "clean: [], it: [{ plugin: p\(step) }]"))
+    }
+    let manifest = try steps(", executor: worker")
+    #expect(manifest.resolved.compact.contains(#""plugin":"p","executor":"worker""#))
+    #expect(try load(manifest.resolved.pretty).conditions == manifest.conditions)
+    #expect(try steps("").conditions != manifest.conditions)
+    let error = #expect(throws: ExperimentError.self) { _ = try steps(", executor: wroker") }
+    #expect(error?.diagnosis.what.contains("'wroker'") == true)
+  }
+
   @Test func `a sweep makes one condition for each value, in their order`() throws {
     let manifest = try load(
       minimal.replacingOccurrences(

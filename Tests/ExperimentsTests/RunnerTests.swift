@@ -46,6 +46,15 @@ extension RunStore {
     #expect(plan.trials[1].condition == "vision_cut")
   }
 
+  @Test func `where the code of plugins runs is in no key`() throws {
+    let folder = try folder()
+    let elsewhere = manifestText().replacingOccurrences(of: "{ plugin:", with: "{ executor: worker, plugin:")
+    let (plan, other) = (try folder.plan(), try folder.plan(elsewhere))
+    #expect(plan.manifest != other.manifest)
+    #expect(plan.trials.map(\.key) == other.trials.map(\.key))
+    #expect(plan.probes.map(\.digest) == other.probes.map(\.digest))
+  }
+
   @Test func `everything that the numbers depend on is in the key, and nothing else`() throws {
     let folder = try folder()
     let base = try folder.plan()

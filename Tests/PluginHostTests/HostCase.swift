@@ -85,8 +85,11 @@ extension ConditionOutcome {
 }
 
 extension AttachmentSpec {
-  static func bundled(_ name: String, _ parameters: [String: String] = [:]) throws -> AttachmentSpec {
-    .plugin(try `the bundled plugins`.manifest(name), parameters: parameters.mapValues { .text($0) })
+  static func bundled(
+    _ name: String, _ parameters: [String: String] = [:], executor: Executor = .inProcess
+  ) throws -> AttachmentSpec {
+    .plugin(
+      try `the bundled plugins`.manifest(name), parameters: parameters.mapValues { .text($0) }, executor: executor)
   }
 
   static func edit(

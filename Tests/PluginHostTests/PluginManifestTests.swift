@@ -68,6 +68,17 @@ import Testing
     #expect(error?.diagnosis.exit == .badData)
   }
 
+  @Test(arguments: [
+    (#""id": "p2""#, "id"), (#""\u0069d": "p2""#, "id"), (#""abi": {"major": 0, "major": 0}"#, "major"),
+  ])
+  func `with a key twice in one object is refused by the key`(field: String, key: String) throws {
+    let good = String(decoding: try read().source, as: UTF8.self)
+    let text =
+      key == "id" ? "{\(field), " + good.dropFirst() : good.replacing(#""abi": {"#, with: #""abi": {"major": 0, "#)
+    let error = pluginError { _ = try PluginManifest(json: Data(text.utf8), path: "p.json") }
+    #expect(error == .manifest(path: "p.json", at: "", problem: "the key '\(key)' is given twice in one object"))
+  }
+
   @Test func `truncated or with any byte changed is read or refused and never traps`() throws {
     for name in BundledPluginTestFiles.names {
       let data = try Data(contentsOf: URL(fileURLWithPath: "\(PluginWorkshop.root)/Plugins/\(name)/plugin.json"))

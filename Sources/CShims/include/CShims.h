@@ -2,6 +2,7 @@
 #define CSHIMS_H
 
 #include "heap.h"
+#include "sandbox.h"
 #include "system.h"
 
 /* libgomp exports these C functions without a header. Loops of ours that run on its team share oneDNN's threads, where a

@@ -9,6 +9,13 @@
  * A read-only file in memory that holds exactly `bytes`: sealed against writes, growth and shrinking. -1 and errno. */
 int32_t ablate_sealed_memfd(const char *name, const void *bytes, size_t count);
 
+/* How the processor rounds, and whether it flushes denormals: a register (MXCSR's control bits, FPCR) without a name in C. */
+uint32_t ablate_float_mode(void);
+void ablate_set_float_mode(uint32_t mode);
+
+/* Memory for two processes: of fixed size, so that neither can take it from under the other. -1 and errno. */
+int32_t ablate_shared_memfd(const char *name, size_t count);
+
 #define ABLATE_CHILD_RETURNED 0    /* the function came back */
 #define ABLATE_CHILD_SIGNAL 1      /* value: the signal that ended it */
 #define ABLATE_CHILD_EXITED 2      /* value: the status with which it left; 0 too: it never came back */

@@ -1,0 +1,3 @@
+/* Makes no instance and says nothing. */
+#define CREATE return NULL;
+#include "bad.h"

@@ -1,0 +1,3 @@
+/* Writes one element before its view. */
+#define ON_EVENT x[-1] = 0;
+#include "bad.h"

@@ -1,0 +1,3 @@
+/* Writes one element behind its view. */
+#define ON_EVENT x[n] = 0;
+#include "bad.h"

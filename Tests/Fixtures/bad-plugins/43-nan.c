@@ -1,0 +1,3 @@
+/* Writes NaN. */
+#define ON_EVENT x[1] = NAN;
+#include "bad.h"

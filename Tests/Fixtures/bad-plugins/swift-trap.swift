@@ -1,0 +1,1 @@
+@_cdecl("swift_trap") public func trap(_ index: Int) -> Int { [1, 2, 3][index] }
