@@ -38,6 +38,10 @@ package struct Trial: Sendable, Equatable {
   package var model: String
   package var example: String
   package var condition: String
+
+  package init(key: String, model: String, example: String, condition: String) {
+    (self.key, self.model, self.example, self.condition) = (key, model, example, condition)
+  }
 }
 
 /// A manifest expanded: a fixed list of trials in the order models > examples > conditions.
@@ -59,7 +63,7 @@ package struct Plan: Sendable {
     self.dataset = dataset
     self.fingerprints = fingerprints
     probes =
-      try manifest.probes.map { ($0.name, SHA256.hex(try fingerprints.identity(of: $0).compact)) }
+      try manifest.probes.map { ($0.name, SHA256.hex(try fingerprints.identity(of: $0, dataset).compact)) }
       + manifest.readings.map { ($0.rawValue, Plan.digest(of: $0, manifest)) }
     let settings = JSON.object(
       [
@@ -119,8 +123,11 @@ extension Fingerprints {
     return digest
   }
 
-  fileprivate func identity(of probe: ProbeDefinition) throws -> JSON {
-    .array([.string(try digest(ofPlugin: probe.use.plugin)), probe.json])
+  /// What a probe that learns says of one example depends on all the others.
+  fileprivate func identity(of probe: ProbeDefinition, _ dataset: Dataset) throws -> JSON {
+    .array(
+      [.string(try digest(ofPlugin: probe.use.plugin)), probe.json]
+        + (probe.fit == nil ? [] : [.string(dataset.digest)]))
   }
 
   /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it.

@@ -8,7 +8,7 @@ package final class PluginInstance {
   private let host: HostTable
   private let words = ErrorBuffer()
   private let functions: ablate_plugin
-  private var handle: UnsafeMutableRawPointer?
+  private(set) var handle: UnsafeMutableRawPointer?
 
   package var id: String { library.id }
   /// The plugin has no `on_event`: it can plan edits and readings, but no accesses.
@@ -81,12 +81,15 @@ package final class PluginInstance {
     try call("end_lane") { end(handle, lane, columns, UInt64(readings.count), rows, $0) }
   }
 
+  /// A table of functions that the plugin has beside the header's, for as long as the instance lives.
+  func `extension`(_ id: String) -> UnsafeRawPointer? { functions.extension?(handle, id) }
+
   /// Bytes of the host's allocator that the plugin holds.
   package var outstandingBytes: Int { host.outstanding }
 
   private static let overrun = "wrote past the end of the error message"
 
-  private func call(
+  func call(
     _ place: @autoclosure () -> String, _ body: (UnsafeMutablePointer<ablate_error>) -> ablate_status?
   ) throws(PluginError) {
     guard handle != nil else { throw .failed(plugin: id, at: place(), reason: "was called after destroy") }
@@ -118,6 +121,10 @@ package final class PluginInstance {
     for reading in plan.readings where !host.services.readingOperations.contains(reading.operation) {
       throw .failed(
         plugin: id, at: "plan", reason: "asks for the reading \(reading.operation), which this host does not offer")
+    }
+    if plan.readings.contains(where: { $0.operation == .capture }), !learns {
+      throw .failed(
+        plugin: id, at: "plan", reason: "asks for the reading capture, but has no extension \(ABLATE_EXT_FIT)")
     }
     try plan.checkFootprint(library.manifest)
   }

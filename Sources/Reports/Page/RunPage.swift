@@ -22,7 +22,9 @@ struct RunPage {
         findings: summary.findings.map {
           Page.FindingRow(kind: $0.kind.rawValue, verdict: $0.verdict, sentence: $0.sentence)
         }, findingsNote: RunPage.claimNote,
-        sections: [layers, compensation, sweeps, comparisons, gallery.section, breakdown, items, metrics, provenance])
+        sections: [
+          layers, compensation, learned, sweeps, comparisons, gallery.section, breakdown, items, metrics, provenance,
+        ])
       return try page.html
     }
   }
@@ -52,6 +54,14 @@ struct RunPage {
         + summary.models.compactMap { model in
           model.readingTable.map { Page.Table($0, caption: "\(model.model): readings taken once per trial, means") }
         })
+  }
+
+  private var learned: Page.Section {
+    Page.Section(
+      anchor: "learned", title: "Probes that learn", intro: nil,
+      tables: summary.models.compactMap { model in
+        model.learnedTable.map { Page.Table($0, caption: "\(model.model): \(ModelSummary.learnedTitle)") }
+      })
   }
 
   private var sweeps: Page.Section {
