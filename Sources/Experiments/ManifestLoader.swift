@@ -39,7 +39,7 @@ extension Manifest {
     maskRule = try fields["mask_rule"].map(Manifest.maskRule) ?? .coverage(0.5)
     conditions = try Manifest.conditions(fields.required("conditions"), folder: folder)
     let conditionNames = conditions.map(\.name)
-    probes = try fields["probes"].map { try Manifest.probes($0, conditions: conditionNames) } ?? []
+    probes = try fields["probes"].map { try Manifest.probes($0, conditions: conditionNames, folder: folder) } ?? []
     readings = try fields["readings"].map(Manifest.readings) ?? []
     maxNewTokens = try fields["generate"].map(Manifest.maxNewTokens) ?? 16
     displacement = try fields["displacement"].map(Manifest.displacement) ?? .standard
@@ -99,7 +99,7 @@ extension Manifest {
     return .hub(hub)
   }
 
-  private static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {
+  static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {
     let fields = try node.fields(known: ["path", "limit", "offset"])
     return DatasetReference(
       path: path(try fields.required("path").string(), from: folder),
@@ -164,7 +164,9 @@ extension Manifest {
     return .image(InputImage(rawValue: word) ?? .blank)
   }
 
-  private static func probes(_ node: ManifestNode, conditions: [String]) throws -> [ProbeDefinition] {
+  private static func probes(
+    _ node: ManifestNode, conditions: [String], folder: String
+  ) throws -> [ProbeDefinition] {
     try node.namedChildren().map { name, child in
       guard Reading(rawValue: name) == nil else {
         throw child.value.refuse("'\(name)' is the name of a built-in reading", remedy: "give the probe another name")
@@ -176,7 +178,7 @@ extension Manifest {
       }
       return ProbeDefinition(
         name: name, use: try PluginUse(child.value), control: control.flatMap(ProbeControl.init(rawValue:)),
-        fit: try fields["fit"].map { try FitDefinition($0, conditions: conditions) })
+        fit: try fields["fit"].map { try FitDefinition($0, conditions: conditions, folder: folder) })
     }
   }
 

@@ -57,13 +57,23 @@ package struct Plan: Sendable {
   package let digest: String
   /// That of the dataset's slice; a part has that of the whole.
   package let datasetDigest: String
+  /// What probes learn from beside the dataset, by the probe's name.
+  package let training: [String: Dataset]
 
   package init(manifest: Manifest, dataset: Dataset, fingerprints: Fingerprints) throws {
     self.manifest = manifest
     self.dataset = dataset
     self.fingerprints = fingerprints
+    let training = try manifest.probes.compactMap { probe in
+      try probe.fit?.train.map { (probe.name, try Dataset($0)) }
+    }
+    self.training = Dictionary(training) { first, _ in first }
+    let learned = self.training
     probes =
-      try manifest.probes.map { ($0.name, SHA256.hex(try fingerprints.identity(of: $0, dataset).compact)) }
+      try manifest.probes.map { probe in
+        let identity = try fingerprints.identity(of: probe, [dataset] + (learned[probe.name].map { [$0] } ?? []))
+        return (probe.name, SHA256.hex(identity.compact))
+      }
       + manifest.readings.map { ($0.rawValue, Plan.digest(of: $0, manifest)) }
     let settings = JSON.object(
       [
@@ -123,11 +133,13 @@ extension Fingerprints {
     return digest
   }
 
-  /// What a probe that learns says of one example depends on all the others.
-  fileprivate func identity(of probe: ProbeDefinition, _ dataset: Dataset) throws -> JSON {
-    .array(
+  /// What a probe that learns says of one example depends on all the others; where they lie is no part of it.
+  fileprivate func identity(of probe: ProbeDefinition, _ datasets: [Dataset]) throws -> JSON {
+    var probe = probe
+    probe.fit?.train?.path = ""
+    return .array(
       [.string(try digest(ofPlugin: probe.use.plugin)), probe.json]
-        + (probe.fit == nil ? [] : [.string(dataset.digest)]))
+        + (probe.fit == nil ? [] : [.strings(datasets.map(\.digest))]))
   }
 
   /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it.

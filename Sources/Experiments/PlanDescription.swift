@@ -185,6 +185,7 @@ extension FitDefinition {
   fileprivate var words: String {
     "learns in the shared pass, then fits \(fits) times per hook point "
       + (condition.map { "of '\($0)'" } ?? "and condition")
+      + (train.map { ", on the images of \($0.path) (passes of their own)" } ?? "")
   }
 }
 

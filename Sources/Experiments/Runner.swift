@@ -63,10 +63,13 @@ package struct Runner {
       guard !work.isEmpty else { continue }
       try stopIfAsked(count)
       var evaluator = try evaluator(model)
-      var learning = LearningRunner(plan, store, folder, model: model.name, evaluator: evaluator)
+      var learning = try LearningRunner(plan, store, folder, model: model.name, evaluator: evaluator)
       do {
         try run(work, on: model.name, with: &evaluator, learning, &count, &progress)
-        try learning.learn(pending.filter { $0.trial.model == model.name }, evaluator) { try stopIfAsked(count) }
+        let waiting = pending.filter { $0.trial.model == model.name }
+        try learning.attend(waiting, &evaluator) { try stopIfAsked(count) }
+        try learning.learn(waiting, evaluator) { try stopIfAsked(count) }
+        advance(by: waiting.count(where: learning.waits), at: model.name, &count, &progress)
       } catch {
         // What stopped the run is the news, for instance a full disk, even if this cannot be noted either.
         try? store.noteEngine(model: model.name, facts: learning.facts(evaluator.facts))
@@ -99,10 +102,15 @@ package struct Runner {
       if !passing.isEmpty || !again.isEmpty {
         try append(evaluate(example, passing, again, on: model, with: &evaluator, learning), count)
       }
-      count.done += trials.count
-      observe(count.done)
-      progress.advance(by: trials.count, at: model)
+      advance(by: trials.count { !learning.waits($0) }, at: model, &count, &progress)
     }
+  }
+
+  private func advance(by trials: Int, at model: String, _ count: inout Count, _ progress: inout Progress) {
+    guard trials > 0 else { return }
+    count.done += trials
+    observe(count.done)
+    progress.advance(by: trials, at: model)
   }
 
   private func stopIfAsked(_ count: Count) throws {

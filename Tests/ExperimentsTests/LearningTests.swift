@@ -31,9 +31,10 @@ import Testing
     let folder = try TemporaryFolder()
     try folder.writeDataset(3)
     try folder.write("image 0", to: "data/2.png")
-    let numbers = try ImageNumbers(folder.plan().dataset.examples)
-    let ids = try folder.plan().dataset.examples.map(\.id)
-    #expect(numbers.count == 2 && numbers[ids[0]] == numbers[ids[2]] && numbers[ids[0]] != numbers[ids[1]])
+    let examples = try folder.plan().dataset.examples
+    let numbers = try ImageNumbers(examples)
+    #expect(numbers.count == 2)
+    #expect(numbers[examples[0]] == numbers[examples[2]] && numbers[examples[0]] != numbers[examples[1]])
   }
 
   /// Rows of one feature: (image, class, object) each.
@@ -274,6 +275,34 @@ struct LearnedRunTests {
     #expect(Set(kept) == ["lens", "q"])
   }
 
+  @Test func `other images can be learned from, and an image that is asked about cannot`() throws {
+    func probes(_ train: String) -> String {
+      "  p: { plugin: nearest-mean, with: { layers: -1 }, fit: { min_images: 3, train: { "
+        + "path: \(repository.path)/data/parts, \(train) } } }"
+    }
+    let folder = try TemporaryFolder()
+    #expect(try run(Self.manifest(limit: 6, probes: probes("offset: 100, limit: 24")), in: folder) == (0, ""))
+    #expect(try facts(folder)["fits"]?["made"] == .int(2) && mean("accuracy", of: "p", folder) > 0.6)
+    // Only the six are in the rows.
+    let examples = try store(folder).read { try Int.fetchOne($0, sql: "SELECT count(DISTINCT example) FROM trials") }
+    #expect(examples == 6)
+
+    // By content: the same picture under another name, in another folder.
+    let copy = try TemporaryFolder()
+    let data = repository.appendingPathComponent("data/parts").path
+    let line = try String(contentsOfFile: "\(data)/metadata.jsonl", encoding: .utf8).split(separator: "\n")[3]
+    try copy.write(
+      String(line).replacing("images/0003.png", with: "other.png").replacing("parts-0003", with: "renamed"),
+      to: "metadata.jsonl")
+    try FileManager.default.copyItem(atPath: "\(data)/images/0003.png", toPath: copy.file("other.png"))
+    try FileManager.default.copyItem(atPath: "\(data)/masks", toPath: copy.file("masks"))
+    let leaking = probes("limit: 1").replacing("\(repository.path)/data/parts", with: copy.path)
+    let fresh = try TemporaryFolder()
+    let (status, errors) = try run(Self.manifest(limit: 6, probes: leaking), in: fresh)
+    #expect(status == 65 && errors.contains("'renamed' shows the picture of 'parts-0003'"), "\(errors)")
+    #expect(!FileManager.default.fileExists(atPath: fresh.file("run/run.sqlite")))
+  }
+
   @Test func `the class of the whole image can be learned from one token`() throws {
     let folder = try TemporaryFolder()
     let with = "with: { sites: [text.resid_post], layers: -1, labels: class, tokens: last }"
@@ -282,6 +311,28 @@ struct LearnedRunTests {
     #expect(try mean("accuracy", of: "p", folder) > 0.8)
     // Every image has a random class of its own: nobody can know those of images that were not learned.
     #expect(try mean("control_accuracy", of: "p", folder) < 0.4)
+  }
+
+  @Test func `a model of shuffled weights is a model, and a probe finds less in it`() throws {
+    let folder = try TemporaryFolder()
+    let (random, again) = (folder.file("random"), folder.file("again"))
+    for target in [random, again] {
+      let made = try Command.finish(["model", "shuffle", "demo-compensating", "--seed", "3", "--out", target])
+      #expect(made.status == 0, "\(made.errors)")
+    }
+    let weights = { (path: String) in FileManager.default.contents(atPath: path + "/model.safetensors") }
+    let trained = repository.appendingPathComponent("checkpoints/demo-compensating").resolvingSymlinksInPath().path
+    #expect(weights(random) == weights(again) && weights(random)?.count == weights(trained)?.count)
+    #expect(weights(random) != weights(trained))
+    let refused = try Command.finish(["model", "shuffle", "demo-compensating", "--out", random])
+    #expect(refused.status == 66 && refused.errors.contains("exists already"))
+
+    let probes = "  p: { plugin: nearest-mean, with: { layers: -1 }, fit: { min_images: 3, folds: 3, portions: [] } }"
+    #expect(try run(Self.manifest(probes: probes, model: "demo-compensating, \(random)"), in: folder) == (0, ""))
+    let compared = try Command.finish([
+      "compare", folder.file("run"), "demo-compensating", "random", "--metric", "accuracy", "--probe", "p",
+    ])
+    #expect(compared.status == 0 && compared.output.contains("demo-compensating is higher"), "\(compared.output)")
   }
 
   @Test func `a study with a probe that learns is not cut`() throws {

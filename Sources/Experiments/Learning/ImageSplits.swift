@@ -3,9 +3,9 @@ import Diagnostics
 import Foundation
 import PluginHost
 
-/// The images of a dataset, by number. Examples that show the same picture are one image: no split tears them apart.
+/// The images of examples, by number. Examples that show the same picture are one image: no split tears them apart.
 package struct ImageNumbers {
-  /// By example.
+  /// By the example's digest, which holds that of the picture.
   private var numbers: [String: Int] = [:]
   package private(set) var count = 0
 
@@ -19,7 +19,7 @@ package struct ImageNumbers {
       digests[example.imagePath] = digest
       let number = known[digest] ?? known.count
       known[digest] = number
-      numbers[example.id] = number
+      numbers[example.digest] = number
     }
     count = known.count
   }
@@ -28,7 +28,7 @@ package struct ImageNumbers {
     FileManager.default.contents(atPath: path).map { data in data.withUnsafeBytes { SHA256.hex($0) } }
   }
 
-  package subscript(example: String) -> Int { numbers[example] ?? -1 }
+  package subscript(example: Example) -> Int { numbers[example.digest] ?? -1 }
 }
 
 /// Images to learn from and images that are read by what was learned; no image is in both.

@@ -10,18 +10,50 @@ struct LearningRunner {
   let model: String
   let features: FeatureFiles
   let fits: FitFiles
-  private let probes: [(definition: ProbeDefinition, fit: FitDefinition, captures: String)]
+  private let probes: [Learner]
+  private let images: ImageNumbers
   private(set) var caveats: [String] = []
 
-  init(_ plan: Plan, _ store: RunStore, _ folder: RunFolder, model: String, evaluator: any Evaluator) {
+  private struct Learner {
+    let definition: ProbeDefinition
+    let fit: FitDefinition
+    let captures: String
+    /// The images that it learns from, as trials.
+    let lessons: Plan
+  }
+
+  /// - Throws: `learning` where a probe would learn from an image that it is asked about.
+  init(_ plan: Plan, _ store: RunStore, _ folder: RunFolder, model: String, evaluator: any Evaluator) throws {
     (self.plan, self.store, self.model) = (plan, store, model)
     (features, fits) = (FeatureFiles(folder: folder), FitFiles(folder))
-    probes = plan.manifest.probes.compactMap { probe in
-      probe.fit.map { (probe, $0, evaluator.captures(of: probe.name)) }
+    probes = try plan.manifest.probes.compactMap { probe in
+      guard let fit = probe.fit else { return nil }
+      let lessons = try plan.training[probe.name].map {
+        try Plan(manifest: plan.manifest, dataset: $0, fingerprints: plan.fingerprints)
+      }
+      return Learner(
+        definition: probe, fit: fit, captures: evaluator.captures(of: probe.name), lessons: lessons ?? plan)
     }
+    let others = plan.training.sorted { $0.key < $1.key }.flatMap(\.value.examples)
+    images = try ImageNumbers(probes.isEmpty ? [] : plan.dataset.examples + others)
+    for probe in probes where probe.fit.train != nil { try check(probe) }
+  }
+
+  private func check(_ probe: Learner) throws {
+    let asked = Dictionary(plan.dataset.examples.map { (images[$0], $0) }) { first, _ in first }
+    let both = probe.lessons.dataset.examples.filter { asked[images[$0]] != nil }
+    guard let first = both.first, let same = asked[images[first]] else { return }
+    throw ExperimentError.learning(
+      probe: probe.definition.name,
+      what: "\(both.count) of the images that it would learn from are among those that it is asked about, first: "
+        + "'\(first.id)' shows the picture of '\(same.id)'",
+      remedy: "give 'train' other images (offset, limit), or leave it out: folds never mix")
   }
 
   func learns(_ probe: String) -> Bool { probes.contains { $0.definition.name == probe } }
+
+  /// Whether a trial is done only when its probes have learned.
+  func waits(_ pending: PendingTrial) -> Bool { pending.probes.contains(where: learns) }
 
   /// Probes of a pending trial that need a pass: those that do not learn, and those whose features are not there.
   func passing(_ pending: PendingTrial) -> [String] {
@@ -48,9 +80,35 @@ struct LearningRunner {
     return plan.trials.filter { trial in
       trial.model == model && !failed.contains(trial.key)
         && needed.contains { probe in
-          (probe.fit.condition ?? trial.condition) == trial.condition
+          probe.fit.train == nil && (probe.fit.condition ?? trial.condition) == trial.condition
             && !features.has(trial: trial.key, captures: probe.captures)
         }
+    }
+  }
+
+  /// Passes over the other images that pending probes learn from; their features are kept, and nothing else of them.
+  mutating func attend(
+    _ pending: [PendingTrial], _ evaluator: inout any Evaluator, checkpoint: () throws -> Void
+  ) throws {
+    for probe in probes where probe.fit.train != nil {
+      let name = probe.definition.name
+      let waiting = pending.filter { $0.probes.contains(name) }
+      let conditions = Set(waiting.map { probe.fit.condition ?? $0.trial.condition })
+      var failed = 0
+      for example in probe.lessons.dataset.examples {
+        let trials = probe.lessons.trials.filter {
+          $0.model == model && $0.example == example.id && conditions.contains($0.condition)
+            && !features.has(trial: $0.key, captures: probe.captures)
+        }
+        guard !trials.isEmpty else { continue }
+        try checkpoint()
+        for outcome in try evaluator.evaluate(example, conditions: trials.map(\.condition), probes: [name]) {
+          if case .failed = outcome.result { failed += 1 }
+          guard let trial = trials.first(where: { $0.condition == outcome.condition }) else { continue }
+          try keep(outcome, trial, wanted: [name])
+        }
+      }
+      if failed > 0 { caveats.append("\(name) (\(model)): \(failed) passes over images to learn from failed") }
     }
   }
 
@@ -61,8 +119,6 @@ struct LearningRunner {
   mutating func learn(
     _ pending: [PendingTrial], _ evaluator: any Evaluator, checkpoint: @escaping () throws -> Void
   ) throws {
-    guard !probes.isEmpty else { return }
-    let images = try ImageNumbers(plan.dataset.examples)
     var refusal: (any Error)?
     for probe in probes {
       let name = probe.definition.name
@@ -70,7 +126,8 @@ struct LearningRunner {
       let waiting = pending.filter { $0.probes.contains(name) && !failed.contains($0.trial.key) }
       guard !waiting.isEmpty else { continue }
       var training = ProbeTraining(
-        plan: plan, model: model, probe: probe.definition, fit: probe.fit, captures: probe.captures,
+        plan: plan, lessons: probe.lessons, model: model, probe: probe.definition, fit: probe.fit,
+        captures: probe.captures,
         features: features, fits: fits, images: images, make: { try evaluator.learner(name, fit: $0) },
         checkpoint: checkpoint)
       let start = DispatchTime.now().uptimeNanoseconds

@@ -6,7 +6,10 @@ import PluginHost
 /// Makes the rows of one probe that learns, on one model, from what passes have left in `features`: fits, and predictions of images that
 /// the fit has not seen. No model is run.
 struct ProbeTraining {
+  /// The images that are asked about.
   let plan: Plan
+  /// Those that are learned from: the same, in folds, or others.
+  let lessons: Plan
   let model: String
   let probe: ProbeDefinition
   let fit: FitDefinition
@@ -20,24 +23,15 @@ struct ProbeTraining {
   /// Called before each hook point; throws to stop.
   let checkpoint: () throws -> Void
   /// What a reader of the results must know, with the number of fits that say it.
-  private var noted: [(words: String, fits: Int)] = []
+  private(set) var noted: [(words: String, fits: Int)] = []
 
   var caveats: [String] { noted.map { $0.fits < 2 ? $0.words : "\($0.words) (in \($0.fits) fits)" } }
 
   private var seed: UInt64 { UInt64(bitPattern: Int64(plan.manifest.seed)) }
 
-  init(
-    plan: Plan, model: String, probe: ProbeDefinition, fit: FitDefinition, captures: String, features: FeatureFiles,
-    fits: FitFiles, images: ImageNumbers, make: @escaping (_ name: String) throws -> LearnedProbe,
-    checkpoint: @escaping () throws -> Void
-  ) {
-    (self.plan, self.model, self.probe, self.fit, self.captures) = (plan, model, probe, fit, captures)
-    (self.features, self.fits, self.images, self.make, self.checkpoint) = (features, fits, images, make, checkpoint)
-  }
-
   /// The rows of the trials under `conditions`, by the trial's key.
   mutating func rows(conditions: [String]) throws -> [String: [MeasuredValue]] {
-    guard images.count >= fit.folds else {
+    guard fit.train != nil || images.count >= fit.folds else {
       throw ExperimentError.learning(
         probe: probe.name, what: "\(images.count) images cannot be dealt into \(fit.folds) folds",
         remedy: "take more examples, or fewer folds")
@@ -54,8 +48,8 @@ struct ProbeTraining {
     return found
   }
 
-  /// The trials under a condition whose features are there, in the order of the plan.
-  private func trials(_ condition: String) -> [Trial] {
+  /// The trials of a plan under a condition whose features are there, in its order.
+  private func trials(_ condition: String, _ plan: Plan) -> [Trial] {
     plan.trials.filter {
       $0.model == model && $0.condition == condition && features.has(trial: $0.key, captures: captures)
     }
@@ -63,28 +57,41 @@ struct ProbeTraining {
 
   private func points(_ condition: String) throws -> [String] {
     var points: [String] = []
-    for trial in trials(condition) {
+    for trial in trials(condition, lessons) {
       points += try features.points(trial: trial.key, captures: captures).filter { !points.contains($0) }
     }
     return points
   }
 
-  private func rows(_ point: String, _ condition: String) throws -> LearningRows {
-    let classes = Dictionary(plan.dataset.examples.map { ($0.id, $0.className) }) { first, _ in first }
+  private func rows(_ point: String, _ condition: String, _ plan: Plan) throws -> LearningRows {
+    let examples = Dictionary(plan.dataset.examples.map { ($0.id, $0) }) { first, _ in first }
     var rows = LearningRows()
-    for trial in trials(condition) {
-      guard let table = try features.read(point, trial: trial.key, captures: captures) else { continue }
-      rows.add(table, trial, image: images[trial.example], className: classes[trial.example] ?? nil)
+    for trial in trials(condition, plan) {
+      guard let example = examples[trial.example],
+        let table = try features.read(point, trial: trial.key, captures: captures)
+      else { continue }
+      rows.add(table, trial, image: images[example], className: example.className)
     }
     return rows
+  }
+
+  /// Folds of the images, or all others against all of these.
+  private var splits: [ImageSplit] {
+    guard fit.train != nil else { return ImageSplit.folds(fit.folds, of: images.count, seed: seed) }
+    let (train, test) = (lessons, plan)
+    return [
+      ImageSplit(
+        name: "other images", train: Set(train.dataset.examples.map { images[$0] }),
+        test: Set(test.dataset.examples.map { images[$0] }))
+    ]
   }
 
   private mutating func learn(
     _ point: String, from source: String, reading conditions: [String], into found: inout [String: [MeasuredValue]]
   ) throws {
-    let data = try rows(point, source)
-    let folds = ImageSplit.folds(fit.folds, of: images.count, seed: seed)
-    let portions = ImageSplit.portions(fit.portions, of: images.count, seed: seed)
+    let data = try rows(point, source, lessons)
+    let folds = splits
+    let portions = fit.train == nil ? ImageSplit.portions(fit.portions, of: images.count, seed: seed) : []
     let task = try LearningTask(data, folds: folds, fit, probe: probe.name, seed: seed)
     let place = "\(probe.name) (\(model), \(source), \(point))"
     for caveat in task.caveats { note("\(probe.name) (\(model)): \(caveat)", fits: 0) }
@@ -93,7 +100,8 @@ struct ProbeTraining {
     }
     let lesson = Lesson(data: data, task: task, point: point, source: source)
     for condition in conditions {
-      let asked = condition == source ? data : try rows(point, condition)
+      let isSame = condition == source && fit.train == nil
+      let asked = isSame ? data : try rows(point, condition, plan)
       var answers = LearnedAnswers(rows: asked.rows, task: task)
       for split in folds {
         answers.take(try predict(asked, split, lesson, control: false, place), as: .classes)
@@ -150,7 +158,7 @@ struct ProbeTraining {
     let all = task.targets(data.rows, control: control)
     let targets = chosen.compactMap { all[$0] }
     let key = key(lesson, chosen, targets)
-    let facts = facts(lesson, split, control: control, rows: chosen.count)
+    let facts = facts(lesson, split, control: control, chosen)
     let (probe, warnings) = try fits.fit(key, classes: task.classes.count, facts: facts) {
       try make(key)
     } learn: { probe in
@@ -177,14 +185,19 @@ struct ProbeTraining {
     return SHA256.hex(JSON.array(parts).compact)
   }
 
-  private func facts(_ lesson: Lesson, _ split: ImageSplit, control: Bool, rows: Int) -> JSON {
-    .object([
+  private func facts(_ lesson: Lesson, _ split: ImageSplit, control: Bool, _ chosen: [Int]) -> JSON {
+    var examples: [String] = []
+    for row in chosen where examples.last != lesson.data.rows[row].trial.example {
+      examples.append(lesson.data.rows[row].trial.example)
+    }
+    return .object([
       ("probe", .string(probe.name)), ("plugin", .string(probe.use.plugin)),
       ("plugin_digest", .string(plan.fingerprints.plugins[probe.use.plugin] ?? "")), ("model", .string(model)),
-      ("model_digest", .string(plan.fingerprints.models[model] ?? "")), ("dataset_digest", .string(plan.datasetDigest)),
+      ("model_digest", .string(plan.fingerprints.models[model] ?? "")),
+      ("dataset_digest", .string(lessons.datasetDigest)),
       ("condition", .string(lesson.source)), ("point", .string(lesson.point)),
       ("task", .string(control ? "control" : "classes")), ("split", .string(split.name)),
-      ("images", .int(split.train.count)), ("rows", .int(rows)), ("classes", .strings(lesson.task.classes)),
+      ("classes", .strings(lesson.task.classes)), ("rows", .int(chosen.count)), ("examples", .strings(examples)),
     ])
   }
 
