@@ -223,4 +223,21 @@ static inline double *learning_load(learning *self, const char magic[8],
   return values;
 }
 
+/* The tables of a probe, made of its own params, create, destroy, end, predict, save and load. */
+#define LEARNING_PLUGIN(ID)                                                                                               \
+  static const void *extension(void *me, const char *id) {                                                                \
+    static const ablate_ext_fit fit = {.struct_size = sizeof fit, .begin = learning_begin, .batch = learning_batch,       \
+                                       .end = end, .predict = predict, .save = save, .load = load};                       \
+    return strcmp(id, ABLATE_EXT_FIT) ? NULL : &fit;                                                                      \
+  }                                                                                                                       \
+  static const ablate_plugin plugin = {.struct_size = sizeof(ablate_plugin), .kind = ABLATE_PROBE, .id = ID,              \
+                                       .version = "1.0.0", .determinism = 2, .params = params,                            \
+                                       .n_params = sizeof params / sizeof *params, .create = create,                      \
+                                       .destroy = destroy, .plan = learning_plan, .extension = extension};                \
+  static const ablate_plugin *const plugins[] = {&plugin};                                                                \
+  const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {                                \
+    static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};           \
+    return &library;                                                                                                      \
+  }
+
 #endif

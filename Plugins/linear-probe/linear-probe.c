@@ -104,19 +104,4 @@ static ablate_status load(void *me, ablate_read read, void *stream, ablate_error
   return self->w ? ABLATE_OK : error->code;
 }
 
-static const void *extension(void *me, const char *id) {
-  static const ablate_ext_fit fit = {.struct_size = sizeof fit, .begin = learning_begin, .batch = learning_batch,
-                                     .end = end, .predict = predict, .save = save, .load = load};
-  return strcmp(id, ABLATE_EXT_FIT) ? NULL : &fit;
-}
-
-static const ablate_plugin plugin = {.struct_size = sizeof(ablate_plugin), .kind = ABLATE_PROBE, .id = "linear-probe",
-                                     .version = "1.0.0", .determinism = 2, .params = params,
-                                     .n_params = sizeof params / sizeof *params, .create = create, .destroy = destroy,
-                                     .plan = learning_plan, .extension = extension};
-static const ablate_plugin *const plugins[] = {&plugin};
-
-const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
-  static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
-  return &library;
-}
+LEARNING_PLUGIN("linear-probe")

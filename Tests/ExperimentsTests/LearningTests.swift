@@ -107,6 +107,8 @@ import Testing
     #expect(abs((value(0, "code_bits") ?? 0) - 1) < 1e-6 && value(0, "uniform_bits") == 1 && value(0, "rank") == 1.5)
     #expect(value(1, "code_bits") == -log2(7.0 / 8) && value(1, "accuracy") == 1)
     #expect(value(6, "code_bits") == 3 && value(6, "accuracy") == 0 && value(6, "rank") == 2)
+    let said = answers.measurements(probe: "p", point: "x").flatMap(\.values).first { $0.token == 6 }
+    #expect(said?.metric == "accuracy" && said?.text == "wing")
   }
 }
 

@@ -53,7 +53,8 @@ package struct LearnedAnswers {
       found[found.count - 1].values += numbers(index, Int(target), answer).map { metric, value in
         MeasuredValue(
           probe: probe, point: point, token: row.place.row,
-          label: field.hasPrefix("part/") ? String(field.dropFirst(5)) : field, metric: metric, value: value)
+          label: field.hasPrefix("part/") ? String(field.dropFirst(5)) : field, metric: metric, value: value,
+          text: metric == "accuracy" ? task.classes[LearnedAnswers.best(answer)] : nil)
       }
     }
     return found
@@ -65,7 +66,6 @@ package struct LearnedAnswers {
     let ties = answer.filter { $0 == answer[target] }.count - 1
     var numbers: [(String, Double)] = [
       ("accuracy", accuracy), ("logprob", Double(answer[target])), ("rank", 1 + Double(above) + Double(ties) / 2),
-      ("predicted", Double(LearnedAnswers.best(answer))),
     ]
     if let answer = control[index], let target = random[index] {
       let chance = LearnedAnswers.best(answer) == Int(target) ? 1.0 : 0
