@@ -34,7 +34,7 @@ let package = Package(
     system("CWebP", apt: "libwebp-dev"),
     system("CTIFF", apt: "libtiff-dev"),
     system("CCrypto", apt: "libssl-dev"),
-    .target(name: "PluginABI"),
+    .target(name: "PluginABI", exclude: ["bindings"]),
     .target(name: "CShims", linkerSettings: [.linkedLibrary("gomp")]),
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-Wno-psabi"])]),
     module("Diagnostics", ["CCrypto"]),
@@ -45,6 +45,8 @@ let package = Package(
     module("Datasets", ["Checkpoints", "CTIFF"]),
     module("Models", ["Checkpoints"]),
     module("PluginRuntime", ["PluginABI", "Diagnostics", "CFFI", "CShims"]),
+    module("PluginStore", ["PluginRuntime", "CCrypto"]),
+    module("PluginConformance", ["PluginRuntime", "CShims"]),
     module("PluginHost", ["Models", "PluginRuntime"]),
     module(
       "Experiments",
@@ -60,13 +62,21 @@ let package = Package(
       }),
     .executableTarget(
       name: "ablate",
-      dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      dependencies: [
+        "Reports", "PluginConformance", "PluginStore",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      resources: [
+        "Makefile.txt", "plugin.json.txt", "plugin.c.txt", "plugin.cc.txt", "plugin.swift.txt", "plugin.rs.txt",
+        "ablate_plugin.h", "ablate_plugin.rs", "ablate_note.S.txt",
+      ].map { .embedInCode("Templates/\($0)") }),
     .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints", "TestSupport"], exclude: ["Fixtures"]),
     tests("DatasetsTests", ["Datasets", "TestSupport"], exclude: ["Fixtures"]),
     tests("ModelsTests", ["Models"]),
+    tests("PluginABITests", ["TestSupport"]),
     tests("PluginHostTests", ["PluginHost"]),
     tests("ExperimentsTests", ["Experiments", "Reports", "TestSupport"], exclude: ["Golden"]),
     tests("StatisticsTests", ["Statistics"]),

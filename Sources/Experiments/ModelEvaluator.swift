@@ -31,7 +31,7 @@ package struct ModelEvaluator: Evaluator {
       (name: condition.name, steps: try condition.steps.map { try catalogue.spec(of: $0, model: reference.name) })
     }
     let probes = try manifest.probes.map {
-      ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use), control: $0.control)
+      ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use, model: reference.name), control: $0.control)
     }
     self.probes = probes
     let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name, dtype: manifest.dtype)

@@ -7,7 +7,8 @@ package struct Fingerprints: Sendable, Equatable {
   package var models: [String: String]
   /// Digest of every plugin of the manifest (the bytes of the library, or of its declaration), by its name there.
   package var plugins: [String: String]
-  /// Digest of every file of vectors that an edit takes, by its path.
+  /// Digest of every file of vectors that an edit takes, by its path, and of every tensor that a plugin takes, by the
+  /// text that names it.
   package var vectors: [String: String]
   package var dtype: String
   package var imageBackend: String
@@ -137,15 +138,25 @@ extension Fingerprints {
   fileprivate func identity(of probe: ProbeDefinition, _ datasets: [Dataset]) throws -> JSON {
     var probe = probe
     probe.fit?.train?.path = ""
+    let tensors = models.keys.sorted().flatMap { tensors(of: probe.use, model: $0) }
     return .array(
-      [.string(try digest(ofPlugin: probe.use.plugin)), probe.json]
+      [.string(try digest(ofPlugin: probe.use.plugin)), probe.json] + tensors
         + (probe.fit == nil ? [] : [.strings(datasets.map(\.digest))]))
+  }
+
+  /// Digests of the tensors that a plugin takes.
+  private func tensors(of use: PluginUse, model: String) -> [JSON] {
+    use.parameters.compactMap { parameter in
+      guard case .string(let text) = parameter.value else { return nil }
+      return vectors[text.replacing("<model>", with: model)].map { .string($0) }
+    }
   }
 
   /// What a step is: its spelling with the digest of its plugin or file. Where it stands in the manifest is no part of it.
   fileprivate func identity(of step: ConditionStep, model: String) throws -> JSON {
     switch step {
-    case .plugin(let use): return .array([.string(try digest(ofPlugin: use.plugin)), step.json])
+    case .plugin(let use):
+      return .array([.string(try digest(ofPlugin: use.plugin)), step.json] + tensors(of: use, model: model))
     case .edit(var edit):
       if let file = edit.vectorFile { edit.vectorFile?.path = vectors[file.path(model: model)] ?? "" }
       return ConditionStep.edit(edit).json

@@ -13,7 +13,7 @@ struct PluginCatalogue {
   /// - Parameter model: the model's name, for files of vectors that belong to one.
   func spec(of step: ConditionStep, model: String) throws -> AttachmentSpec {
     switch step {
-    case .plugin(let use): return try spec(of: use)
+    case .plugin(let use): return try spec(of: use, model: model)
     case .edit(let edit):
       var request = edit.request
       request.vectors = try edit.vectorFile.map { try PointVectors(contentsOf: $0.path(model: model)) }
@@ -22,10 +22,32 @@ struct PluginCatalogue {
     }
   }
 
-  func spec(of use: PluginUse) throws -> AttachmentSpec {
-    let given = use.parameters.map { ($0.name, $0.value.given) }
+  func spec(of use: PluginUse, model: String) throws -> AttachmentSpec {
+    let manifest = try search.manifest(of: use.plugin)
+    var given = Dictionary(use.parameters.map { ($0.name, $0.value.given) }) { $1 }
+    for text in tensorTexts(of: use, manifest) {
+      given[text.parameter] = .text(text.file.replacing("<model>", with: model))
+    }
     return .plugin(
-      try search.manifest(of: use.plugin), parameters: Dictionary(given) { $1 }, from: use.from?.origin)
+      manifest, parameters: try manifest.readingTensors(given, folder: search.base), from: use.from?.origin)
+  }
+
+  /// What a use says for parameters of type `tensor`: `file.safetensors#name`; `<model>` stands for the model's name.
+  private func tensorTexts(of use: PluginUse, _ manifest: PluginManifest) -> [(parameter: String, file: String)] {
+    use.parameters.compactMap { parameter in
+      guard case .string(let text) = parameter.value,
+        manifest.params.contains(where: { $0.id == parameter.name && $0.type == .tensor })
+      else { return nil }
+      return (parameter.name, text)
+    }
+  }
+
+  /// The files of a use's tensors, by their text; each is digested into the trial's key.
+  func tensorFiles(of use: PluginUse, model: String) throws -> [(text: String, path: String)] {
+    try tensorTexts(of: use, search.manifest(of: use.plugin)).map { _, file in
+      let text = file.replacing("<model>", with: model)
+      return (text, TensorFile(text, folder: search.base).path)
+    }
   }
 
   /// Digest of what a plugin is: its library's bytes and its plugin.json. Nothing is loaded.
@@ -35,6 +57,13 @@ struct PluginCatalogue {
       let json = FileManager.default.contents(atPath: manifest.path)
     else { throw PluginError.missing(path: manifest.libraryPath, remedy: "build it: make plugins") }
     return SHA256.hex(SHA256.hex(library) + SHA256.hex(json))
+  }
+}
+
+extension Manifest {
+  /// The plugins that its conditions and probes name, sorted.
+  package var pluginNames: [String] {
+    Set(conditions.flatMap { $0.steps.compactMap(\.plugin) } + probes.map(\.use.plugin)).sorted()
   }
 }
 
@@ -49,9 +78,17 @@ extension Fingerprints {
       }
       return (reference.name, SHA256.hex(try WeightFiles(folder: folder).digest + files.joined()))
     }
-    let names = Set(manifest.conditions.flatMap { $0.steps.compactMap(\.plugin) } + manifest.probes.map(\.use.plugin))
-    let plugins = try names.sorted().map { ($0, try catalogue.digest(of: $0)) }
+    let plugins = try manifest.pluginNames.map { ($0, try catalogue.digest(of: $0)) }
     let files = manifest.conditions.flatMap { $0.steps.compactMap(\.vectorFile) }
+    let uses = manifest.conditions.flatMap { $0.steps.compactMap(\.use) } + manifest.probes.map(\.use)
+    let tensors = try manifest.models.flatMap { model in
+      try uses.flatMap { try catalogue.tensorFiles(of: $0, model: model.name) }.map { text, path in
+        guard let data = FileManager.default.contents(atPath: path) else {
+          throw PluginError.missing(path: path, remedy: "a parameter names it; paths begin at the manifest's folder")
+        }
+        return (text, data.withUnsafeBytes { SHA256.hex($0) })
+      }
+    }
     let vectors = try manifest.models.flatMap { model in
       try files.map { file in
         let path = file.path(model: model.name)
@@ -65,7 +102,8 @@ extension Fingerprints {
     }
     let engine = Engine.provenance
     self.init(
-      models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 }, vectors: Dictionary(vectors) { $1 },
+      models: Dictionary(models) { $1 }, plugins: Dictionary(plugins) { $1 },
+      vectors: Dictionary(vectors + tensors) { $1 },
       dtype: manifest.dtype.rawValue, imageBackend: ImageProcessor.backend, numerics: "1, oneDNN \(engine.version)",
       instructionSet: engine.isa)
   }
@@ -122,6 +160,8 @@ extension EditDefinition {
 }
 
 extension ConditionStep {
+  fileprivate var use: PluginUse? { if case .plugin(let use) = self { use } else { nil } }
+
   var vectorFile: VectorFile? { if case .edit(let edit) = self { edit.vectorFile } else { nil } }
 }
 

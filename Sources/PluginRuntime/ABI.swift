@@ -6,7 +6,7 @@ package enum ABI {
   package static let major = Int(ABLATE_ABI_MAJOR)
   package static let minor = Int(ABLATE_ABI_MINOR)
   static let entryPrefix = "ablate_plugin_entry_v"
-  static let entry = "\(entryPrefix)\(major)"
+  package static let entry = "\(entryPrefix)\(major)"
 
   /// Structs of the header, whose first field is `struct_size`.
   static func size<T>(of type: T.Type) -> UInt32 { UInt32(MemoryLayout<T>.size) }

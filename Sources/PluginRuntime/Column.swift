@@ -88,3 +88,14 @@ extension ForeignReader {
     return all
   }
 }
+
+extension Column {
+  /// Copies the columns of an `emit`; for hosts other than `PluginInstance`.
+  package static func copied(
+    _ start: UnsafePointer<ablate_column>?, _ count: UInt64, rows: UInt64
+  ) throws(PluginError) -> [Column] {
+    do { return try ForeignReader.columns(start, count, rows: rows) } catch {
+      throw .failed(plugin: "", at: error.field, reason: error.problem)
+    }
+  }
+}

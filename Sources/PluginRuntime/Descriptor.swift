@@ -160,16 +160,5 @@ enum Descriptor {
   }
 
   private static func spell(_ value: Double?) -> String { value.map { "\($0)" } ?? "none" }
-  private static func spell(_ value: ParameterValue?) -> String {
-    switch value {
-    case nil: "none"
-    case .bool(let value)?: "\(value)"
-    case .integer(let value)?: "\(value)"
-    case .number(let value)?: "\(value)"
-    case .string(let text)?, .selector(let text)?: "'\(text)'"
-    case .integers(let all)?: "\(all)"
-    case .strings(let all)?: "\(all)"
-    case .tensor(let tensor)?: "a tensor of shape \(tensor.shape)"
-    }
-  }
+  private static func spell(_ value: ParameterValue?) -> String { value?.spelled ?? "none" }
 }

@@ -18,6 +18,8 @@ package struct ELFImage: Equatable, Sendable {
   }
 
   package private(set) var symbols: [Symbol] = []
+  /// The plugin.json that the library carries (Sources/PluginABI/bindings/ablate_note.S); nil: it carries none.
+  package private(set) var manifestNote: [UInt8]?
   private var segments: [Segment] = []
 
   private struct Segment: Equatable {
@@ -26,6 +28,7 @@ package struct ELFImage: Equatable, Sendable {
     var address: UInt64
     var fileSize: UInt64
     var memorySize: UInt64
+    var alignment: UInt64
   }
 
   /// This machine's e_machine, and its name.
@@ -47,6 +50,7 @@ package struct ELFImage: Equatable, Sendable {
     try Self.checkIdentity(file)
     segments = try Self.readSegments(file)
     symbols = try readSymbols(file)
+    manifestNote = try readManifestNote(file)
   }
 
   package func symbol(_ name: String) -> Symbol? { symbols.first { $0.name == name } }
@@ -80,7 +84,7 @@ package struct ELFImage: Equatable, Sendable {
       let at = table + i * 56
       let segment = Segment(
         type: try file.load(at), offset: try file.load(at + 8), address: try file.load(at + 16),
-        fileSize: try file.load(at + 32), memorySize: try file.load(at + 40))
+        fileSize: try file.load(at + 32), memorySize: try file.load(at + 40), alignment: try file.load(at + 48))
       try check(segment, in: file)
       segments.append(segment)
     }
@@ -95,7 +99,7 @@ package struct ELFImage: Equatable, Sendable {
 
   private static func check(_ segment: Segment, in file: Bytes) throws(LibraryFault) {
     switch segment.type {
-    case 1, 2:
+    case 1, 2, 4:
       guard file.contains(segment.offset, segment.fileSize) else {
         throw .truncated("a segment ends at byte \(segment.offset &+ segment.fileSize) of \(file.count)")
       }
@@ -157,6 +161,33 @@ package struct ELFImage: Equatable, Sendable {
       last += 1
     }
   }
+
+  /// Notes lie one behind the other: three words (size of the owner's name, of the content, type), the name, the content.
+  /// Contents and notes begin at multiples of the segment's alignment from the note's start. gABI, "Note Section".
+  private func readManifestNote(_ file: Bytes) throws(LibraryFault) -> [UInt8]? {
+    var found: [UInt8]?
+    for segment in segments where segment.type == 4 {
+      let mask: UInt64 = segment.alignment == 8 ? 7 : 3
+      var at = segment.offset
+      let end = segment.offset + segment.fileSize
+      while at + 12 <= end {
+        let (owner, size): (UInt32, UInt32) = (try file.load(at), try file.load(at + 4))
+        let type: UInt32 = try file.load(at + 8)
+        let content = at + (12 + UInt64(owner) + mask) & ~mask
+        guard content + UInt64(size) <= end else { throw .badNote("a note ends beyond its segment") }
+        if type == Self.noteType, owner == 7, file.string(at + 12, limit: 7) == "Ablate" {
+          guard found == nil else { throw .badNote("it carries two plugin.json") }
+          guard size <= PluginManifest.sizeCap else { throw .badNote("its plugin.json has \(size) bytes") }
+          found = Array(file.raw[Int(content)..<Int(content) + Int(size)])
+        }
+        at += (content - at + UInt64(size) + mask) & ~mask
+      }
+    }
+    return found
+  }
+
+  /// "Ablt"
+  private static let noteType: UInt32 = 0x4162_6c74
 
   private func fileOffset(of address: UInt64) -> UInt64? {
     for segment in segments where segment.type == 1 {

@@ -2,7 +2,7 @@ import Diagnostics
 import Foundation
 
 extension PluginManifest {
-  static let fileName = "plugin.json"
+  package static let fileName = "plugin.json"
   static let sizeCap = 1 << 20
   private static let keys = [
     "ablate", "id", "version", "summary", "kind", "grade", "library", "abi", "params", "footprint", "licence", "golden",
@@ -26,7 +26,7 @@ extension PluginManifest {
     guard try top.require("ablate").integer() == 0 else {
       throw try top.require("ablate").error("this host reads version 0 of plugin.json")
     }
-    self.path = path
+    (self.path, source) = (path, data)
     id = try top.require("id").name()
     version = try top.require("version").text()
     summary = try top["summary"]?.text() ?? ""

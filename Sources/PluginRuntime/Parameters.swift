@@ -117,7 +117,9 @@ extension ParameterSpec {
       for element in elements(given) { all.append(try choice(text(element))) }
       return .strings(all)
     case .tensor:
-      guard case .tensor(let tensor) = given else { throw Misfit(text: "must be a tensor of a file") }
+      guard case .tensor(let tensor) = given else {
+        throw Misfit(text: "must be a tensor of a file: file.safetensors#name")
+      }
       return .tensor(tensor)
     }
   }
@@ -200,6 +202,21 @@ extension GivenValue {
     case .number(let value): "\(value)"
     case .text(let text): "'\(text)'"
     case .list(let all): "[\(all.map(\.spelled).joined(separator: ", "))]"
+    case .tensor(let tensor): "a tensor of shape \(tensor.shape)"
+    }
+  }
+}
+
+extension ParameterValue {
+  /// As in a message.
+  package var spelled: String {
+    switch self {
+    case .bool(let value): "\(value)"
+    case .integer(let value): "\(value)"
+    case .number(let value): "\(value)"
+    case .string(let text), .selector(let text): "'\(text)'"
+    case .integers(let all): "\(all)"
+    case .strings(let all): "\(all)"
     case .tensor(let tensor): "a tensor of shape \(tensor.shape)"
     }
   }

@@ -26,8 +26,7 @@ package struct PlainFunction: @unchecked Sendable {
     guard let spec = manifest.plain else {
       throw .manifest(path: manifest.path, at: "grade", problem: "is not \"plain\"")
     }
-    let object = try SharedObject(path: manifest.libraryPath)
-    try object.requireFunction(spec.symbol)
+    let object = try manifest.checkedLibrary()
     try KnownAnswerRun(manifest: manifest, spec: spec, object: object, timeout: timeout).prove()
     let address = try object.load(spec.symbol)
     return PlainFunction(manifest: manifest, object: object, spec: spec, address: address)

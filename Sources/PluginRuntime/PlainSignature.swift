@@ -171,6 +171,16 @@ extension PluginManifest {
   }
 }
 
+extension PlainSignature: CustomStringConvertible {
+  /// With one space between a type and its name: what is shown, and what a lockfile pins.
+  package var description: String {
+    let all = arguments.map { argument in
+      if case .view(_, let access) = argument { "\(argument.spelled):\(access)" } else { argument.spelled }
+    }
+    return "\(result.rawValue)(\(all.joined(separator: ", ")))"
+  }
+}
+
 extension PlainSignature.Argument {
   var spelled: String {
     switch self {

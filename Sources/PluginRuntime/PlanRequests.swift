@@ -267,3 +267,12 @@ extension ForeignReader {
     return TensorValue(shape: extents, values: Array(UnsafeBufferPointer(start: start, count: Int(elements))))
   }
 }
+
+extension PlanRequest {
+  /// Copies what a plan points at; for hosts other than `PluginInstance`.
+  package init(copying plan: ablate_plan, plugin: String) throws(PluginError) {
+    do { self = try ForeignReader.plan(plan) } catch {
+      throw .failed(plugin: plugin, at: error.field, reason: error.problem)
+    }
+  }
+}

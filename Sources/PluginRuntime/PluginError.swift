@@ -70,6 +70,10 @@ package enum LibraryFault: Error, Equatable {
   case wrongMachine(found: String, host: String)
   /// Well-formed ELF, but no shared library for this machine.
   case unsupported(String)
+  /// The ELF notes, of which one may hold the plugin.json that the library was built from.
+  case badNote(String)
+  /// That plugin.json says other things than the one beside the library.
+  case otherManifest([String])
   case noEntry(String)
   case otherABI(exported: String, host: String)
   case notAFunction(symbol: String, found: String)
@@ -85,6 +89,9 @@ package enum LibraryFault: Error, Equatable {
     case .truncated(let why): "is truncated: \(why)"
     case .wrongMachine(let found, let host): "is built for \(found); this machine is \(host)"
     case .unsupported(let why): "cannot be loaded: \(why)"
+    case .badNote(let why): "has a broken note: \(why)"
+    case .otherManifest(let differences):
+      "was built from another plugin.json than the one beside it: \(differences.joined(separator: "; "))"
     case .noEntry(let symbol): "does not export \(symbol)"
     case .otherABI(let exported, let host): "exports \(exported); this host speaks \(host)"
     case .notAFunction(let symbol, let found): "'\(symbol)' is \(found), not an exported function"
@@ -99,6 +106,8 @@ package enum LibraryFault: Error, Equatable {
     case .notELF: "build the plugin again (make plugins)"
     case .truncated: "copy or build it again"
     case .wrongMachine, .otherABI: "build it from source for this machine and this host's ablate_plugin.h"
+    case .badNote: "assemble ablate_note.S again and link it in"
+    case .otherManifest: "rebuild the plugin, or bring back its plugin.json"
     case .unsupported: "build with -shared -fPIC"
     case .noEntry: "mark the entry ABLATE_EXPORT, or write \"grade\": \"plain\" for a plain C function"
     case .notAFunction: "export it with default visibility"

@@ -6,7 +6,7 @@ package struct PluginLibrary: @unchecked Sendable {
   package let manifest: PluginManifest
   package let object: SharedObject
   /// Static data of the library, which is never unloaded.
-  let plugin: UnsafePointer<ablate_plugin>
+  package let plugin: UnsafePointer<ablate_plugin>
 
   package var id: String { manifest.id }
   /// SHA-256 of the loaded bytes.
@@ -20,8 +20,11 @@ package struct PluginLibrary: @unchecked Sendable {
 
   /// Checks the file without running its code, then loads it, calls the entry and checks every field behind it.
   package static func open(_ manifest: PluginManifest) throws(PluginError) -> PluginLibrary {
-    let object = try SharedObject(path: manifest.libraryPath)
-    try requireEntry(object)
+    try load(manifest, manifest.checkedLibrary())
+  }
+
+  /// Runs code of the library, which was checked.
+  static func load(_ manifest: PluginManifest, _ object: SharedObject) throws(PluginError) -> PluginLibrary {
     let address = try object.load(ABI.entry)
     typealias Entry = @convention(c) (UInt32, UnsafeMutablePointer<ablate_error>?) -> UnsafePointer<ablate_library>?
     let entry = unsafeBitCast(address, to: Entry.self)
@@ -32,14 +35,27 @@ package struct PluginLibrary: @unchecked Sendable {
     let plugin = try Descriptor.find(manifest, in: library, path: object.path)
     return PluginLibrary(manifest: manifest, object: object, plugin: plugin)
   }
+}
 
-  /// Before dlopen, from the dynamic symbol table: the entry of this major, or what is there instead.
-  private static func requireEntry(_ object: SharedObject) throws(PluginError) {
-    if object.image.symbol(ABI.entry) == nil,
-      let other = object.image.symbols.first(where: { $0.name.hasPrefix(ABI.entryPrefix) })
-    {
-      throw .library(path: object.path, fault: .otherABI(exported: other.name, host: "v\(ABI.major)"))
+extension PluginManifest {
+  /// The library, found to be one that can be loaded and has what the manifest says; none of its code has run.
+  package func checkedLibrary() throws(PluginError) -> SharedObject {
+    let object = try SharedObject(path: libraryPath)
+    try object.requireManifest(self)
+    switch grade {
+    case .sdk: try object.requireEntry()
+    case .plain: try object.requireFunction(plain?.symbol ?? "")
     }
-    try object.requireFunction(ABI.entry)
+    return object
+  }
+}
+
+extension SharedObject {
+  /// Before dlopen, from the dynamic symbol table: the entry of this major, or what is there instead.
+  fileprivate func requireEntry() throws(PluginError) {
+    if image.symbol(ABI.entry) == nil, let other = image.symbols.first(where: { $0.name.hasPrefix(ABI.entryPrefix) }) {
+      throw .library(path: path, fault: .otherABI(exported: other.name, host: "v\(ABI.major)"))
+    }
+    try requireFunction(ABI.entry)
   }
 }

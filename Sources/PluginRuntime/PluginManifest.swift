@@ -1,4 +1,5 @@
 import Diagnostics
+import Foundation
 
 /// `plugin.json`: all that is needed to list, validate and plan a plugin without running its code.
 /// The schema is manifests/plugin.schema.json.
@@ -20,6 +21,8 @@ package struct PluginManifest: Sendable, Equatable {
 
   /// The path of the file itself, for messages.
   package var path: String
+  /// The file's bytes: a worker reads the same again.
+  package var source: Data
   package var id: String
   package var version: String
   package var summary: String
@@ -50,7 +53,7 @@ package struct PluginManifest: Sendable, Equatable {
 }
 
 /// What may be done with an activation: the bits of ABLATE_READ and ABLATE_WRITE, spelled "r", "w", "rw".
-package struct Access: OptionSet, Sendable, Hashable {
+package struct Access: OptionSet, Sendable, Hashable, CustomStringConvertible {
   package let rawValue: UInt32
   package init(rawValue: UInt32) { self.rawValue = rawValue }
 
@@ -65,6 +68,8 @@ package struct Access: OptionSet, Sendable, Hashable {
     default: return nil
     }
   }
+
+  package var description: String { (contains(.read) ? "r" : "") + (contains(.write) ? "w" : "") }
 }
 
 /// The part of a plain plugin's manifest that stands in for the header: the function, its type, and proof of it.

@@ -13,6 +13,8 @@ package struct SharedObject: Sendable {
   package let path: String
   /// Of the loaded bytes, lower-case hexadecimal.
   package let sha256: String
+  /// In bytes.
+  package let size: Int
   package let image: ELFImage
   private let memory: Memory
 
@@ -22,6 +24,7 @@ package struct SharedObject: Sendable {
   package init(path: String) throws(PluginError) {
     let bytes = try Self.read(path)
     self.path = path
+    size = bytes.count
     let digest = bytes.withUnsafeBytes { SHA256.hex($0) }
     sha256 = digest
     image = try ELFImage(bytes, path: path)
@@ -60,6 +63,14 @@ package struct SharedObject: Sendable {
         found.visibility == 1 || found.visibility == 2 ? "hidden" : found.type == 1 ? "data" : "no plain function"
       throw .library(path: path, fault: .notAFunction(symbol: symbol, found: kind))
     }
+  }
+
+  /// Refuses a library that carries another plugin.json than `manifest`. One that carries none is taken as it is: a
+  /// plain C function may stand in any library.
+  package func requireManifest(_ manifest: PluginManifest) throws(PluginError) {
+    guard let note = image.manifestNote, Data(note) != manifest.source else { return }
+    let differences = try ManifestDifference.between(Data(note), manifest.source, path: path)
+    guard differences.isEmpty else { throw .library(path: path, fault: .otherManifest(differences)) }
   }
 
   private static func read(_ path: String) throws(PluginError) -> [UInt8] {

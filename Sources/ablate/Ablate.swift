@@ -14,8 +14,8 @@ import Foundation
     subcommands: [
       RunCommand.self, PlanCommand.self, VerifyCommand.self, SubmitCommand.self, StatusCommand.self, MergeCommand.self,
       ReportCommand.self, CompareCommand.self, PowerCommand.self, ExportCommand.self, DataCommand.self,
-      ModelCommand.self, GenerateCommand.self, CaptureCommand.self, MeanCommand.self, TokenizeCommand.self,
-      BenchCommand.self,
+      ModelCommand.self, PluginCommand.self, GenerateCommand.self, CaptureCommand.self, MeanCommand.self,
+      TokenizeCommand.self, BenchCommand.self,
     ])
 
   /// The one place where errors become text and exit codes.

@@ -3,11 +3,14 @@ import Diagnostics
 import Experiments
 import Foundation
 import PluginRuntime
+import PluginStore
 
 /// A manifest expanded with the engine's digests: what `run` and `plan` start from.
 struct Experiment {
   let manifest: Manifest
   let plan: Plan
+  /// Of each plugin: why its code is trusted.
+  private let trust: [(name: String, trust: Trust)]
   private let search: PluginSearch
   private let path: String
   private let reuse: Bool
@@ -17,6 +20,7 @@ struct Experiment {
   init(manifestPath: String, reuse: Bool = true, memory: Double? = nil) throws {
     (path, self.reuse, self.memory) = (manifestPath, reuse, memory.map { Int($0 * 0x1p30) })
     manifest = try Manifest(contentsOf: manifestPath)
+    trust = try ExperimentPlugins(of: manifest, at: manifestPath).trust()
     let folder = (manifestPath as NSString).deletingLastPathComponent
     search = PluginSearch(base: folder.isEmpty ? "." : folder)
     plan = try Plan(
@@ -96,6 +100,7 @@ struct Experiment {
         ("manifest", .string(URL(fileURLWithPath: path).path)), ("reuse", .bool(reuse)),
         ("started", .string(ISO8601DateFormatter().string(from: Date()))), ("host", .string(host.hostName)),
         ("system", .string(host.operatingSystemVersionString)), ("processors", .int(host.activeProcessorCount)),
+        ("plugin_trust", .object(trust.map { ($0.name, .string("\($0.trust)")) })),
       ])
   }
 }

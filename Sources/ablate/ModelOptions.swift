@@ -88,7 +88,8 @@ struct MemoryOptions: ParsableArguments {
 struct PluginOptions: ParsableArguments {
   @Option(
     name: .customLong("plugin"),
-    help: "NAME, a path, or NAME:key=value,key=value; several in their order. Lists: 0+3.")
+    help:
+      "NAME, a path, or NAME:key=value,key=value; several in their order. Lists: 0+3. Tensors: file.safetensors#name.")
   var plugins: [String] = []
 
   @Flag(help: "Compute every row, needed or not.")
@@ -103,12 +104,12 @@ struct PluginOptions: ParsableArguments {
         throw UsageError.plugin(text, problem: "a plugin's name is needed", known: search.available())
       }
       let manifest = try search.manifest(of: parts[0])
-      return .plugin(manifest, parameters: try parameters(parts.count > 1 ? parts[1] : "", of: manifest))
+      return .plugin(manifest, parameters: try Self.parameters(parts.count > 1 ? parts[1] : "", of: manifest))
     }
   }
 
   /// `key=value,key=value`; a comma inside a value, as in `layers=0-2,-1`, belongs to it unless `key=` follows.
-  private func parameters(_ text: String, of manifest: PluginManifest) throws -> [String: GivenValue] {
+  static func parameters(_ text: String, of manifest: PluginManifest) throws -> [String: GivenValue] {
     var given: [String: GivenValue] = [:]
     var last: String?
     for piece in text.split(separator: ",") {
@@ -122,7 +123,7 @@ struct PluginOptions: ParsableArguments {
         throw UsageError.plugin(manifest.id, problem: "'\(piece)' is not key=value", known: [])
       }
     }
-    return given
+    return try manifest.readingTensors(given)
   }
 }
 

@@ -43,7 +43,7 @@ import Testing
     ),
     (
       "static ablate_edit d = {sizeof d, 77, \"text\"}; o->edits = &d, o->n_edits = 1;", "edits[0].op",
-      "is 77, which minor 2 does not know"
+      "is 77, which minor \(ABI.minor) does not know"
     ),
     (
       "static ablate_edit d = {sizeof d, 5, \"text\"}; o->edits = &d, o->n_edits = 1;", "edits[0].site",
@@ -51,7 +51,7 @@ import Testing
     ),
     (
       "static ablate_edit d = {.struct_size = sizeof d, .op = 8, .tower = \"text\", .site = \"z\", .flags = 2}; o->edits = &d, "
-        + "o->n_edits = 1;", "edits[0].flags", "has bits that minor 2 does not know: 2"
+        + "o->n_edits = 1;", "edits[0].flags", "has bits that minor \(ABI.minor) does not know: 2"
     ),
     (
       "static int32_t one = 1; static ablate_edit d = {.struct_size = sizeof d, .op = 1, .tower = \"text\", "

@@ -150,18 +150,21 @@ enum BundledPluginTestFiles {
     try shop.write(json, to: "\(folder)/plugin.json")
   }
 
-  @Test func `looks beside the manifest, then along the path, then among the bundled ones`() throws {
+  @Test func `looks beside the manifest, then along the path, then among the installed and the bundled ones`() throws {
     let shop = try PluginWorkshop()
     let f = shop.folder
     for place in ["base", "one", "two", "Plugins"] { try put("all", "\(place)/all", shop) }
-    for place in ["one", "two", "Plugins"] { try put("path", "\(place)/path", shop) }
+    for place in ["one", "two", "mine", "Plugins"] { try put("path", "\(place)/path", shop) }
+    for place in ["mine", "Plugins"] { try put("installed", "\(place)/installed", shop) }
     try put("own", "Plugins/own", shop)
     let search = PluginSearch(
-      base: "\(f)/base", path: "relative::\(f)/one:\(f)/two", executable: "\(f)/.build/bin/ablate")
+      base: "\(f)/base", path: "relative::\(f)/one:\(f)/two", installed: "\(f)/mine",
+      executable: "\(f)/.build/bin/ablate")
     #expect(try search.manifest(of: "all").folder == "\(f)/base/all")
     #expect(try search.manifest(of: "path").folder == "\(f)/one/path")
     #expect(try search.manifest(of: "own").folder == "\(f)/Plugins/own")
-    #expect(search.available() == ["all", "own", "path"])
+    #expect(search.available() == ["all", "installed", "own", "path"])
+    #expect(try search.manifest(of: "installed").folder == "\(f)/mine/installed")
     #expect(try search.manifest(of: "../two/path").folder == "\(f)/base/../two/path")
     #expect(try search.manifest(of: "\(f)/two/path/plugin.json").folder == "\(f)/two/path")
   }
@@ -171,7 +174,7 @@ enum BundledPluginTestFiles {
     let f = shop.folder
     try put("zero-heads", "Plugins/zero-heads", shop)
     try put("other", "Plugins/renamed", shop)
-    let search = PluginSearch(base: nil, path: "\(f)/one", executable: "\(f)/ablate")
+    let search = PluginSearch(base: nil, path: "\(f)/one", installed: "", executable: "\(f)/ablate")
     let error = pluginError { _ = try search.manifest(of: "zero-haeds") }
     #expect(error == .notFound(name: "zero-haeds", lookedIn: ["\(f)/one", "\(f)/Plugins"], near: "zero-heads"))
     #expect(error?.diagnosis.exit == .missingInput)

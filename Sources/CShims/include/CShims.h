@@ -1,6 +1,7 @@
 #ifndef CSHIMS_H
 #define CSHIMS_H
 
+#include "heap.h"
 #include "system.h"
 
 /* libgomp exports these C functions without a header. Loops of ours that run on its team share oneDNN's threads, where a

@@ -1,0 +1,1 @@
+../../PluginABI/include/ablate_plugin.h

@@ -1,0 +1,1 @@
+../../PluginABI/bindings/ablate_plugin.rs

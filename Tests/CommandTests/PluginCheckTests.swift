@@ -1,0 +1,119 @@
+import Foundation
+import Testing
+
+/// `ablate plugin check`: the bundled plugins pass, and each seeded fault fails the check that is named for it, and no other.
+@Suite struct PluginCheckTests {
+  /// The checks that failed, by name.
+  private func failed(_ plugin: String, in scratch: Scratch) throws -> [String] {
+    // A fault that hangs waits for the limit.
+    let outcome = try Command.run(["plugin", "check", plugin, "--json", "--timeout", "6"], in: scratch)
+    let report = try #require(
+      try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any], "\(outcome.errors)")
+    let checks = try #require(report["checks"] as? [[String: String]])
+    #expect(checks.count == 22)
+    let failed = checks.filter { $0["verdict"] == "failed" }.compactMap { $0["check"] }
+    #expect(outcome.status == (failed.isEmpty ? 0 : 70), "\(outcome.errors)")
+    return failed
+  }
+
+  @Test(arguments: [
+    "attention-knockout", "attention-mass", "identity", "logit-lens", "random-edges", "scale", "zero-heads",
+  ])
+  func `passes the repository's plugins`(name: String) throws {
+    #expect(try failed("\(repository)/Plugins/\(name)", in: Scratch()) == [])
+  }
+
+  private static let manifest = """
+    {"ablate": 0, "id": "bad", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "bad.so",
+     "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
+     "params": [{"id": "factor", "type": "f64", "default": 2, "min": 0, "max": 8, "doc": "times"},
+                {"id": "shift", "type": "f64", "default": 0.5, "min": -1, "max": 1, "doc": "plus"}],
+     "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "rw"}]}
+    """
+
+  /// The fixture with this fault, in the folder `bad`.
+  private func build(_ fault: String, in scratch: Scratch) throws {
+    try scratch.write(Self.manifest, to: "bad/plugin.json")
+    if fault == "no_change" { try scratch.edit("bad/plugin.json") { $0["flags"] = ["expects_no_change"] } }
+    let cc = Process()
+    cc.executableURL = URL(fileURLWithPath: "/bin/sh")
+    let abi = "\(repository)/Sources/PluginABI"
+    cc.currentDirectoryURL = URL(fileURLWithPath: scratch.file("bad"))
+    cc.arguments = [
+      "-c",
+      "cc -c -I. -o note.o \(abi)/bindings/ablate_note.S && cc -std=gnu11 -O1 -fPIC -shared -fvisibility=hidden -DBAD_\(fault) "
+        + "-I\(abi)/include -o bad.so \(repository)/Tests/Fixtures/bad-plugins/check/bad.c note.o",
+    ]
+    try cc.run()
+    cc.waitUntilExit()
+    try #require(cc.terminationStatus == 0)
+  }
+
+  @Test func `passes the fixture without a fault, so that each fault below is the cause`() throws {
+    let scratch = try Scratch()
+    try build("nothing", in: scratch)
+    #expect(try failed("./bad", in: scratch) == [])
+  }
+
+  @Test(arguments: [
+    "symbols", "load", "load_prints", "load_leaves", "entry", "create", "create_words", "plan", "plan_footprint",
+    "determinism",
+    "lifecycle", "newer_host", "views", "edges", "offset", "lanes", "bad_numbers", "no_change", "memory", "no_memory",
+    "cancel", "manners",
+  ])
+  func `fails a seeded fault by the check named for it, and no other`(fault: String) throws {
+    let scratch = try Scratch()
+    try build(fault, in: scratch)
+    let check = ["load_prints": "load", "load_leaves": "load", "create_words": "create", "plan_footprint": "plan"][
+      fault]
+    #expect(try failed("./bad", in: scratch) == [check ?? fault.replacingOccurrences(of: "_", with: "-")])
+  }
+
+  @Test func `fails a broken plugin.json, a cut library, another's note and a wrong known answer by their checks`()
+    throws
+  {
+    let scratch = try Scratch()
+    try build("known_answer", in: scratch)
+    let library = try scratch.bytes("bad/bad.so")
+    try scratch.write(library.prefix(library.count / 2), to: "bad/bad.so")
+    #expect(try failed("./bad", in: scratch) == ["library"])
+    try scratch.write(library, to: "bad/bad.so")
+    try scratch.edit("bad/plugin.json") { $0["version"] = "1.0.1" }
+    #expect(try failed("./bad", in: scratch) == ["note"])
+    try scratch.edit("bad/plugin.json") { $0["colour"] = "red" }
+    #expect(try failed("./bad", in: scratch) == ["manifest"])
+
+    let params = ["tower", "site", "layers", "tokens"].map {
+      "{\"id\": \"\($0)\", \"type\": \"str\", \"default\": \"all\", \"doc\": \"-\"}"
+    }
+    let plain = """
+      {"ablate": 0, "id": "bad", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "bad.so",
+       "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
+       "params": [\(params.joined(separator: ", ")), {"id": "limit", "type": "f64", "default": 1, "doc": "-"}],
+       "plain": {"symbol": "plain", "signature": "i32(f32*[n]:rw, i64 n, f32 limit)",
+                 "bind": ["view.data", "view.count", "param.limit"],
+                 "known_answer": {"input": [1, -3], "params": {"limit": 2}, "expect": [1, -2]}},
+       "footprint": [{"tower": "all", "sites": ["all"], "access": "rw"}]}
+      """
+    try scratch.write(plain, to: "bad/plugin.json")
+    try scratch.compile(
+      "#include <stdint.h>\nint32_t plain(float *x, int64_t n, float limit) { x[0] += limit; return 0; }",
+      to: "bad/bad.so")
+    #expect(try failed("./bad", in: scratch) == ["known-answer"])
+  }
+
+  @Test func `writes JUnit, runs one check alone, and lists what they promise`() throws {
+    let scratch = try Scratch()
+    try build("views", in: scratch)
+    let outcome = try Command.run(
+      ["plugin", "check", "./bad", "--only", "views", "--only", "plan", "--junit", "report.xml", "--reproduce", "7"],
+      in: scratch)
+    #expect(outcome.status == 70 && outcome.output.contains("passed  plan"))
+    #expect(outcome.errors.contains("try: ablate plugin check ./bad --only views --reproduce 7"))
+    let xml = try scratch.read("report.xml")
+    #expect(xml.contains("tests=\"2\" failures=\"1\" skipped=\"0\"") && xml.contains("name=\"views\""))
+    let list = try Command.run(["plugin", "check", "--list"], in: scratch)
+    #expect(
+      list.output.split(separator: "\n").count == 22 && list.output.contains("views: no byte beside a view is touched"))
+  }
+}
