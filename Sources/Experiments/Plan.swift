@@ -138,9 +138,9 @@ extension Fingerprints {
   fileprivate func identity(of probe: ProbeDefinition, _ datasets: [Dataset]) throws -> JSON {
     var probe = probe
     probe.fit?.train?.path = ""
-    let tensors = models.keys.sorted().flatMap { tensors(of: probe.use, model: $0) }
+    let taken = models.keys.sorted().flatMap { tensors(of: probe.use, model: $0) }
     return .array(
-      [.string(try digest(ofPlugin: probe.use.plugin)), probe.json] + tensors
+      [.string(try digest(ofPlugin: probe.use.plugin)), probe.json] + taken
         + (probe.fit == nil ? [] : [.strings(datasets.map(\.digest))]))
   }
 
