@@ -70,7 +70,8 @@ struct RunPage {
       anchor: "sweeps", title: "Sweeps", intro: nil,
       figures: all.compactMap { model, sweep in sweep.figure(model: model) }.map(Page.Plot.init),
       tables: all.compactMap { model, sweep in
-        sweep.table.map { Page.Table($0, caption: "\(model): \(sweep.title)") }
+        // The heat map says the same numbers.
+        sweep.table.map { Page.Table($0, caption: "\(model): \(sweep.title)", isFolded: true) }
       })
   }
 
@@ -78,7 +79,7 @@ struct RunPage {
     let all = summary.comparisons
     return Page.Section(
       anchor: "comparisons", title: "Comparisons",
-      intro: all.isEmpty ? nil : all.flatMap(\.sentences).joined(separator: " "),
+      intro: nil, list: all.isEmpty ? nil : Page.List(items: all.flatMap(\.sentences)),
       figures: [summary.comparisonFigure].compactMap { $0.map(Page.Plot.init) },
       tables: all.flatMap { comparison -> [Page.Table] in
         let items = comparison.itemTable
@@ -88,7 +89,7 @@ struct RunPage {
             : [
               Page.Table(
                 items.cut(to: RunPage.mostRows), caption: "\(comparison.title): items, the largest differences first",
-                note: RunPage.note(items.rows.count), sortable: true)
+                note: RunPage.note(items.rows.count), sortable: true, isFolded: all.count > 1 ? true : nil)
             ])
       })
   }
