@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes a random LLaVA-1.5 of full size, to try what does not fit: python Tools/big_checkpoint.py OUT [--layers 32]
+"""Writes a random LLaVA-1.5 of full size, to try what does not fit: python Tools/big_checkpoint.py OUT [--layers 32] [--next]
 
 The shapes of llava-1.5-7b-hf (CLIP-L/14 at 336 pixels, a Llama decoder of 32 layers, width 4096, MLP 11008, vocabulary 32064), f16, in
-shards of about 2 GB: 13 GB. Weights are slices of one seeded block of normal numbers of standard deviation 0.02, norm gains are 1: the
+shards of about 2 GB: 13 GB; with --next a LLaVA-NeXT of the same shapes, whose square images take 2,928 tokens. Weights are slices of one seeded block of normal numbers of standard deviation 0.02, norm gains are 1: the
 numbers mean nothing. Needs torch and transformers for the list of tensors, and as much memory as one shard.
 """
 
@@ -13,10 +13,15 @@ import sys
 
 import numpy
 import torch
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+  LlavaConfig,
+  LlavaForConditionalGeneration,
+  LlavaNextConfig,
+  LlavaNextForConditionalGeneration,
+)
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "parity"))
-from cases import minimal_llava  # noqa: E402
+from cases import joined  # noqa: E402
 from make_goldens import stored_name, write_json, write_processor  # noqa: E402
 from mid_size import IMAGE_TOKEN, PROMPT, VISION, VOCABULARY, write_tokenizer  # noqa: E402
 
@@ -64,13 +69,19 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("out", type=pathlib.Path)
   parser.add_argument("--layers", type=int, default=32)
+  parser.add_argument("--next", action="store_true")
   arguments = parser.parse_args()
   arguments.out.mkdir(parents=True, exist_ok=True)
   text = {**TEXT, "num_hidden_layers": arguments.layers}
-  written = minimal_llava(text, VISION, image_token_index=IMAGE_TOKEN, torch_dtype="float16")
-  config = LlavaConfig(**{key: value for key, value in written.items() if key != "architectures"})
+  top = dict(image_token_index=IMAGE_TOKEN, torch_dtype="float16")
+  kind, make_config, make_model = "Llava", LlavaConfig, LlavaForConditionalGeneration
+  if arguments.next:
+    kind, make_config, make_model = "LlavaNext", LlavaNextConfig, LlavaNextForConditionalGeneration
+    top |= dict(image_grid_pinpoints=[[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]])
+  written = joined(kind, "llama", text, VISION, **top)
+  config = make_config(**{key: value for key, value in written.items() if key != "architectures"})
   with torch.device("meta"):
-    shapes = {name: value.shape for name, value in LlavaForConditionalGeneration(config).state_dict().items()}
+    shapes = {name: value.shape for name, value in make_model(config).state_dict().items()}
   write_json(arguments.out / "config.json", written)
   write_processor(config, arguments.out)
   generator = numpy.random.default_rng(7)

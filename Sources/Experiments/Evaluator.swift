@@ -14,26 +14,41 @@ package protocol Evaluator {
   ///   stored then; what came before it is.
   mutating func evaluate(_ example: Example, conditions: [String], probes: [String]) throws -> [TrialOutcome]
 
+  /// What a probe that learns captures, in words: probes of which it is the same learn from the same features.
+  func captures(of probe: String) -> String
+
+  /// The probe of this name, made anew; its random numbers follow from `fit`.
+  func learner(_ probe: String, fit: String) throws -> LearnedProbe
+
   /// What computed, known only afterwards: kernels, threads. An object; goes into the provenance.
   var facts: JSON { get }
 }
 
 extension Evaluator {
   package var facts: JSON { .object([]) }
+
+  package func captures(of probe: String) -> String { probe }
+
+  package func learner(_ probe: String, fit: String) throws -> LearnedProbe {
+    throw ExperimentError.learning(probe: probe, what: "this evaluator has no probes that learn", remedy: "")
+  }
 }
 
 package struct TrialOutcome: Sendable, Equatable {
   package var condition: String
   package var result: Result
+  /// What probes that learn have read.
+  package var features: [Features]
 
   package enum Result: Sendable, Equatable {
     case completed([MeasuredValue], [Receipt])
     case failed(TrialFailure)
   }
 
-  package init(condition: String, result: Result) {
+  package init(condition: String, result: Result, features: [Features] = []) {
     self.condition = condition
     self.result = result
+    self.features = features
   }
 }
 

@@ -22,6 +22,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
   case database(place: String, what: String, remedy: String, exit: ExitStatus)
   /// No run in this folder.
   case noRun(folder: String, what: String)
+  /// A probe that cannot learn from what it is given.
+  case learning(probe: String, what: String, remedy: String)
   /// Two things that cannot be compared, in a manifest or on the command line.
   case comparison(what: String, remedy: String)
   /// The run store refuses: a schema of another version, a damaged file, a full disk.
@@ -69,6 +71,8 @@ package enum ExperimentError: DiagnosedError, Equatable {
       return Diagnosis(what, at: place, remedy: remedy, exit: exit)
     case .noRun(let folder, let what):
       return Diagnosis(what, at: folder, remedy: "`ablate run MANIFEST` makes one", exit: .missingInput)
+    case .learning(let probe, let what, let remedy):
+      return Diagnosis(what, at: "probe '\(probe)'", remedy: remedy, exit: .badData)
     case .comparison(let what, let remedy):
       return Diagnosis(what, at: "comparison", remedy: remedy, exit: .usage)
     case .store(let path, let what):

@@ -111,6 +111,8 @@ package struct ProbeDefinition: Sendable, Equatable {
   package var use: PluginUse
   /// The same question where the answer should be no.
   package var control: ProbeControl?
+  /// How it is fitted, if it learns.
+  package var fit: FitDefinition?
 }
 
 /// What is read of every trial without a plugin.

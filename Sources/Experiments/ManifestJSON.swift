@@ -109,8 +109,9 @@ extension PluginUse {
 
 extension ProbeDefinition {
   package var json: JSON {
-    guard let control, case .object(let use) = use.json else { return use.json }
-    return .object(use + [("control", .string(control.rawValue))])
+    guard case .object(let use) = use.json else { return use.json }
+    return .object(
+      use + (control.map { [("control", .string($0.rawValue))] } ?? []) + (fit.map { [("fit", $0.json)] } ?? []))
   }
 }
 

@@ -39,7 +39,8 @@ extension Manifest {
     dataset = try Manifest.dataset(fields.required("dataset"), folder: folder)
     maskRule = try fields["mask_rule"].map(Manifest.maskRule) ?? .coverage(0.5)
     conditions = try Manifest.conditions(fields.required("conditions"), folder: folder)
-    probes = try fields["probes"].map(Manifest.probes) ?? []
+    let conditionNames = conditions.map(\.name)
+    probes = try fields["probes"].map { try Manifest.probes($0, conditions: conditionNames, folder: folder) } ?? []
     readings = try fields["readings"].map(Manifest.readings) ?? []
     maxNewTokens = try fields["generate"].map(Manifest.maxNewTokens) ?? 16
     displacement = try fields["displacement"].map(Manifest.displacement) ?? .standard
@@ -99,7 +100,7 @@ extension Manifest {
     return .hub(hub)
   }
 
-  private static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {
+  static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {
     let fields = try node.fields(known: ["path", "limit", "offset"])
     return DatasetReference(
       path: path(try fields.required("path").string(), from: folder),
@@ -164,15 +165,21 @@ extension Manifest {
     return .image(InputImage(rawValue: word) ?? .blank)
   }
 
-  private static func probes(_ node: ManifestNode) throws -> [ProbeDefinition] {
+  private static func probes(
+    _ node: ManifestNode, conditions: [String], folder: String
+  ) throws -> [ProbeDefinition] {
     try node.namedChildren().map { name, child in
       guard Reading(rawValue: name) == nil else {
         throw child.value.refuse("'\(name)' is the name of a built-in reading", remedy: "give the probe another name")
       }
-      let fields = try child.value.fields(known: ["plugin", "with", "executor", "control"])
+      let fields = try child.value.fields(known: ["plugin", "with", "executor", "control", "fit"])
       let control = try fields["control"]?.choice(ProbeControl.allCases.map(\.rawValue))
+      if let node = fields["control"], fields["fit"] != nil {
+        throw node.refuse("a probe that learns has a control of its own", remedy: "fit: { control_task: true }")
+      }
       return ProbeDefinition(
-        name: name, use: try PluginUse(child.value), control: control.flatMap(ProbeControl.init(rawValue:)))
+        name: name, use: try PluginUse(child.value), control: control.flatMap(ProbeControl.init(rawValue:)),
+        fit: try fields["fit"].map { try FitDefinition($0, conditions: conditions, folder: folder) })
     }
   }
 
@@ -220,7 +227,7 @@ extension Manifest {
 
 extension PluginUse {
   init(_ node: ManifestNode) throws {
-    let fields = try node.fields(known: ["plugin", "with", "from", "executor", "control"])
+    let fields = try node.fields(known: ["plugin", "with", "from", "executor", "control", "fit"])
     plugin = try fields.required("plugin").string()
     from = try fields["from"].map { try PatchReference($0, withLayer: false) }
     parameters = try fields["with"].map(PluginUse.parameters) ?? []

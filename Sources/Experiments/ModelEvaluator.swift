@@ -14,6 +14,7 @@ package struct ModelEvaluator: Evaluator {
   let manifest: Manifest
   package let model: VisionLanguageModel
   let session: Session
+  private let probes: [ProbeSpec]
   private let words: [WordCount]
   /// Of all examples so far, in their order.
   private(set) var leftOut: [LeftOut] = []
@@ -34,6 +35,7 @@ package struct ModelEvaluator: Evaluator {
     let probes = try manifest.probes.map {
       ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use, model: reference.name), control: $0.control)
     }
+    self.probes = probes
     let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name, dtype: manifest.dtype)
     self.model = model
     session = try Session(
@@ -42,6 +44,13 @@ package struct ModelEvaluator: Evaluator {
     ) { name, item in
       let other = try examples.source(name, of: item.id, seed: manifest.seed)
       return try PreparedExample(other, model: model, rule: manifest.maskRule, newTokens: 0, forced: false).item
+    }
+    for probe in manifest.probes where session.learns(probe.name) != (probe.fit != nil) {
+      throw ExperimentError.manifest(
+        place: probe.use.place,
+        what: "'\(probe.use.plugin)' \(probe.fit == nil ? "learns, and" : "does not learn, but") the probe "
+          + "'\(probe.name)' says \(probe.fit == nil ? "not how" : "how it is fitted")",
+        remedy: probe.fit == nil ? "add fit: {} for the defaults" : "leave 'fit' out")
     }
     words =
       manifest.probes.contains { $0.control == .randomWord }
@@ -71,8 +80,20 @@ package struct ModelEvaluator: Evaluator {
       let values =
         try readings.flatMap { try read($0, outcome, clean, prepared, points) }
         + outcome.tables.flatMap { $0.measurements }
-      return TrialOutcome(condition: outcome.condition, result: .completed(values, outcome.receipts.map(Receipt.init)))
+      return TrialOutcome(
+        condition: outcome.condition, result: .completed(values, outcome.receipts.map(Receipt.init)),
+        features: outcome.features)
     }
+  }
+
+  package func captures(of probe: String) -> String { session.captures(of: probe) }
+
+  package func learner(_ probe: String, fit: String) throws -> LearnedProbe {
+    guard let spec = probes.first(where: { $0.name == probe })?.spec else {
+      throw ExperimentError.learning(probe: probe, what: "there is no such probe", remedy: "")
+    }
+    return try LearnedProbe(
+      spec, model: model.facts, seed: UInt64(bitPattern: Int64(manifest.seed)), name: fit)
   }
 
   /// What the readings need beside the conditions that are asked for.

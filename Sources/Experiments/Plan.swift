@@ -39,6 +39,10 @@ package struct Trial: Sendable, Equatable {
   package var model: String
   package var example: String
   package var condition: String
+
+  package init(key: String, model: String, example: String, condition: String) {
+    (self.key, self.model, self.example, self.condition) = (key, model, example, condition)
+  }
 }
 
 /// A manifest expanded: a fixed list of trials in the order models > examples > conditions.
@@ -54,13 +58,23 @@ package struct Plan: Sendable {
   package let digest: String
   /// That of the dataset's slice; a part has that of the whole.
   package let datasetDigest: String
+  /// What probes learn from beside the dataset, by the probe's name.
+  package let training: [String: Dataset]
 
   package init(manifest: Manifest, dataset: Dataset, fingerprints: Fingerprints) throws {
     self.manifest = manifest
     self.dataset = dataset
     self.fingerprints = fingerprints
+    let training = try manifest.probes.compactMap { probe in
+      try probe.fit?.train.map { (probe.name, try Dataset($0)) }
+    }
+    self.training = Dictionary(training) { first, _ in first }
+    let learned = self.training
     probes =
-      try manifest.probes.map { ($0.name, SHA256.hex(try fingerprints.identity(of: $0).compact)) }
+      try manifest.probes.map { probe in
+        let identity = try fingerprints.identity(of: probe, [dataset] + (learned[probe.name].map { [$0] } ?? []))
+        return (probe.name, SHA256.hex(identity.compact))
+      }
       + manifest.readings.map { ($0.rawValue, Plan.digest(of: $0, manifest)) }
     let settings = JSON.object(
       [
@@ -120,11 +134,15 @@ extension Fingerprints {
     return digest
   }
 
-  fileprivate func identity(of probe: ProbeDefinition) throws -> JSON {
+  /// What a probe that learns says of one example depends on all the others; where they lie is no part of it, nor where its code runs.
+  fileprivate func identity(of probe: ProbeDefinition, _ datasets: [Dataset]) throws -> JSON {
     var probe = probe
     probe.use.executor = nil
-    let digests = models.keys.sorted().flatMap { tensors(of: probe.use, model: $0) }
-    return .array([.string(try digest(ofPlugin: probe.use.plugin)), probe.json] + digests)
+    probe.fit?.train?.path = ""
+    let taken = models.keys.sorted().flatMap { tensors(of: probe.use, model: $0) }
+    return .array(
+      [.string(try digest(ofPlugin: probe.use.plugin)), probe.json] + taken
+        + (probe.fit == nil ? [] : [.strings(datasets.map(\.digest))]))
   }
 
   /// Digests of the tensors that a plugin takes.

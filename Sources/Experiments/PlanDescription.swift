@@ -177,6 +177,15 @@ extension ConditionStep {
 extension ProbeDefinition {
   fileprivate var words: String {
     "\(name) = \(use.words)" + (control.map { " as control \($0.rawValue)" } ?? "")
+      + (fit.map { ", \($0.words)" } ?? "")
+  }
+}
+
+extension FitDefinition {
+  fileprivate var words: String {
+    "learns in the shared pass, then fits \(fits) times per hook point "
+      + (condition.map { "of '\($0)'" } ?? "and condition")
+      + (train.map { ", on the images of \($0.path) (passes of their own)" } ?? "")
   }
 }
 

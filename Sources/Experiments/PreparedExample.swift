@@ -38,6 +38,7 @@ struct PreparedExample {
       ]
       leftOut += problems.compactMap { $0 }.map { LeftOut(example: example.id, part: part.name, reason: $0) }
     }
+    if let name = example.className { labels.append(try model.label("class", name)) }
     let size = Float(model.configuration.vision.imageSize)
     let box = tiles[0].sourceBox(ofInput: PixelBox(left: 0, top: 0, right: size, bottom: size))
     item = Item(

@@ -46,7 +46,7 @@ package struct RunFolder: Sendable {
     let names = [
       "run.sqlite", "run.sqlite-journal", "manifest.resolved.json", "provenance.json", "status.json", "report.md",
       "report.html",
-      "figures",
+      "figures", FeatureFiles.folderName,
     ]
     for name in names where FileManager.default.fileExists(atPath: file(name)) {
       do {
@@ -65,14 +65,24 @@ package struct RunFolder: Sendable {
   }
 
   /// Writes the whole file or nothing.
-  package func write(_ text: String, to name: String) throws {
+  package func write(_ text: String, to name: String) throws { try write(Data(text.utf8), to: name) }
+
+  package func write(_ data: Data, to name: String) throws {
     let target = file(name)
+    try createParent(of: name)
     do {
-      try FileManager.default.createDirectory(
-        atPath: (target as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-      try Data(text.utf8).write(to: URL(fileURLWithPath: target), options: .atomic)
+      try data.write(to: URL(fileURLWithPath: target), options: .atomic)
     } catch {
       throw ExperimentError.file(path: target, what: "cannot be written: \(error.localizedDescription)")
+    }
+  }
+
+  func createParent(of name: String) throws {
+    let parent = (file(name) as NSString).deletingLastPathComponent
+    do {
+      try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+    } catch {
+      throw ExperimentError.file(path: parent, what: "cannot be made: \(error.localizedDescription)")
     }
   }
 }

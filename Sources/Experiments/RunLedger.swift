@@ -47,7 +47,7 @@ extension RunStore {
   }
 
   /// Keys of the trials whose last attempt failed.
-  private func failedKeys() throws -> Set<String> {
+  func failedKeys() throws -> Set<String> {
     try read {
       try String.fetchSet(
         $0,

@@ -63,14 +63,19 @@ package struct Runner {
       guard !work.isEmpty else { continue }
       try stopIfAsked(count)
       var evaluator = try evaluator(model)
+      var learning = try LearningRunner(plan, store, folder, model: model.name, evaluator: evaluator)
       do {
-        try run(work, on: model.name, with: &evaluator, &count, &progress)
+        try run(work, on: model.name, with: &evaluator, learning, &count, &progress)
+        let waiting = pending.filter { $0.trial.model == model.name }
+        try learning.attend(waiting, &evaluator) { try stopIfAsked(count) }
+        try learning.learn(waiting, evaluator) { try stopIfAsked(count) }
+        advance(by: waiting.count(where: learning.waits), at: model.name, &count, &progress)
       } catch {
         // What stopped the run is the news, for instance a full disk, even if this cannot be noted either.
-        try? store.noteEngine(model: model.name, facts: evaluator.facts)
+        try? store.noteEngine(model: model.name, facts: learning.facts(evaluator.facts))
         throw error
       }
-      try store.noteEngine(model: model.name, facts: evaluator.facts)
+      try store.noteEngine(model: model.name, facts: learning.facts(evaluator.facts))
     }
     if !isShard { try store.checkMatches(folder) }
     return Outcome(
@@ -82,19 +87,30 @@ package struct Runner {
     let total: Int
   }
 
-  /// One model's pending trials, by example.
+  /// One model's pending trials, by example: one pass for all their probes.
   private func run(
-    _ work: [String: [PendingTrial]], on model: String, with evaluator: inout any Evaluator, _ count: inout Count,
-    _ progress: inout Progress
+    _ work: [String: [PendingTrial]], on model: String, with evaluator: inout any Evaluator,
+    _ learning: LearningRunner, _ count: inout Count, _ progress: inout Progress
   ) throws {
+    let lacking = Dictionary(grouping: try learning.lacking(Array(work.values.joined())), by: \.example)
     for example in plan.dataset.examples {
-      guard let trials = work[example.id] else { continue }
+      let trials = work[example.id] ?? []
+      let again = (lacking[example.id] ?? []).filter { trial in !trials.contains { $0.trial == trial } }
+      let passing = trials.filter { !learning.passing($0).isEmpty }
+      guard !trials.isEmpty || !again.isEmpty else { continue }
       try stopIfAsked(count)
-      try append(evaluate(example, trials, on: model, with: &evaluator), count)
-      count.done += trials.count
-      observe(count.done)
-      progress.advance(by: trials.count, at: model)
+      if !passing.isEmpty || !again.isEmpty {
+        try append(evaluate(example, passing, again, on: model, with: &evaluator, learning), count)
+      }
+      advance(by: trials.count { !learning.waits($0) }, at: model, &count, &progress)
     }
+  }
+
+  private func advance(by trials: Int, at model: String, _ count: inout Count, _ progress: inout Progress) {
+    guard trials > 0 else { return }
+    count.done += trials
+    observe(count.done)
+    progress.advance(by: trials, at: model)
   }
 
   private func stopIfAsked(_ count: Count) throws {
@@ -110,25 +126,34 @@ package struct Runner {
     }
   }
 
+  /// - Parameter again: trials that are stored, and whose features a probe learns from.
   private func evaluate(
-    _ example: Example, _ trials: [PendingTrial], on model: String, with evaluator: inout any Evaluator
+    _ example: Example, _ trials: [PendingTrial], _ again: [Trial], on model: String,
+    with evaluator: inout any Evaluator, _ learning: LearningRunner
   ) throws -> Batch {
     let start = DispatchTime.now().uptimeNanoseconds
-    let wanted = plan.probes.map(\.name).filter { name in trials.contains { $0.probes.contains(name) } }
-    let outcomes = try evaluator.evaluate(example, conditions: trials.map(\.trial.condition), probes: wanted)
+    let passing = Set(trials.flatMap(learning.passing))
+    let wanted = plan.probes.map(\.name).filter { passing.contains($0) || !again.isEmpty && learning.learns($0) }
+    let asked = trials.map(\.trial) + again
+    let outcomes = try evaluator.evaluate(example, conditions: asked.map(\.condition), probes: wanted)
     let milliseconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e6
-    let results = try trials.map { pending in
-      let matching = outcomes.filter { $0.condition == pending.trial.condition }
-      guard matching.count == 1, outcomes.count == trials.count else {
+    let results = try asked.map { trial in
+      let matching = outcomes.filter { $0.condition == trial.condition }
+      guard matching.count == 1, outcomes.count == asked.count else {
         throw ExperimentError.evaluator(
           model: model, example: example.id,
-          what: "asked for \(trials.count) conditions, \(outcomes.count) outcomes came, \(matching.count) of them for "
-            + "'\(pending.trial.condition)'")
+          what: "asked for \(asked.count) conditions, \(outcomes.count) outcomes came, \(matching.count) of them for "
+            + "'\(trial.condition)'")
       }
-      return (pending, matching[0].result)
+      try learning.keep(matching[0], trial, wanted: wanted)
+      return matching[0].result
+    }
+    // What learns is answered when it has learned.
+    let answered = trials.map { pending in
+      PendingTrial(trial: pending.trial, probes: pending.probes.filter { !learning.learns($0) })
     }
     return Batch(
-      model: model, example: example.id, className: example.className, results: results,
+      model: model, example: example.id, className: example.className, results: Array(zip(answered, results)),
       digests: Dictionary(plan.probes.map { ($0.name, $0.digest) }, uniquingKeysWith: { first, _ in first }),
       milliseconds: milliseconds)
   }

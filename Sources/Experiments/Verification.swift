@@ -44,7 +44,9 @@ package struct Verification {
       else { continue }
       var evaluator = try evaluator(model)
       let isExact = try evaluator.model.rowsAreInvariant()
-      let stored = try store.values(ofKey: trial.key)
+      // What a probe has learned from other images is not in this trial's pass.
+      let learned = Set(plan.manifest.probes.filter { $0.fit != nil }.map(\.name))
+      let stored = try store.values(ofKey: trial.key).filter { !learned.contains($0.probe) }
       let probes = Set(stored.map(\.probe))
       let results = try evaluator.evaluate(example, conditions: [trial.condition], probes: plan.probes.map(\.name))
       let name = "\(trial.model), \(trial.example), \(trial.condition)"

@@ -57,7 +57,8 @@ final class Attachment {
   let emitted: EmittedRows
   /// What `select` resolves selectors against.
   private let inHand = ItemInHand()
-  private var symbolicPlan: PlanRequest?
+  /// What it asks for on every item; nil where it is asked for each.
+  private(set) var symbolicPlan: PlanRequest?
 
   /// For errors: where a manifest says it, or which plugin it is.
   var place: String {

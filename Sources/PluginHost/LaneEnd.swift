@@ -65,6 +65,7 @@ extension LaneEnd {
   private var lensCaptures: [(LensOptions, [LaneResults.Capture])] {
     var groups: [(LensOptions, [LaneResults.Capture])] = []
     for capture in output.results.captures where capture.plugin != Program.reader {
+      guard resolver.readings[capture.reading].request.operation == .lens else { continue }
       let options = resolver.readings[capture.reading].request.lensOptions
       if let i = groups.firstIndex(where: { $0.0 == options }) {
         groups[i].1.append(capture)
@@ -153,9 +154,8 @@ extension LaneEnd {
   private func spellings(of reading: Resolver.ResolvedReading) -> [(label: Int, spellings: [[Int]])] {
     let labels = resolver.items[reading.attachment].labels
     return labels.indices.compactMap { i in
-      let (label, field) = (labels[i], reading.request.labels)
-      guard label.field == field || label.field.hasPrefix(field + "/") else { return nil }
-      let spellings = label.spellings(reading.request)
+      guard labels[i].belongs(to: reading.request.labels) else { return nil }
+      let spellings = labels[i].spellings(reading.request)
       return spellings.isEmpty ? nil : (i, spellings)
     }
   }
@@ -178,6 +178,9 @@ extension LaneEnd {
 }
 
 extension ItemFacts.Label {
+  /// A label field, exact, or any field below it.
+  func belongs(to field: String) -> Bool { self.field == field || self.field.hasPrefix(field + "/") }
+
   /// The ids of each spelling that a lens reads, in the order of the forms.
   func spellings(_ reading: ReadingRequest) -> [[Int]] {
     ReadingRequest.Form.allCases.filter(reading.forms.contains).compactMap { form in

@@ -84,7 +84,7 @@ extension Item {
   /// Words as frequent as the label to within a factor of two, and of as many pieces.
   private func absentWords(like label: ItemFacts.Label) -> [ItemFacts.Label] {
     let own = words.first { $0.label.text == label.text }?.count ?? 0
-    let present = Set(labels.map(\.text))
+    let present = Set(labels.filter { $0.field.hasPrefix("part/") }.map(\.text))
     return words.filter { word in
       !present.contains(word.label.text) && word.label.ids.count == label.ids.count && word.count <= 2 * own
         && own <= 2 * word.count

@@ -186,22 +186,45 @@ struct Resolver {
   // MARK: readings
 
   private mutating func add(_ reading: ReadingRequest, _ number: Int, _ index: Int) throws(ModelError) {
-    let isMass = reading.operation == .mass
     for point in try points(reading.tower, reading.site, reading.layers) {
-      guard isMass ? point.site == .pattern : point.isLensSite else {
-        throw .hookPoint(
-          "\(point)", problem: isMass ? "attention mass is read at 'pattern'" : "the lens cannot read here",
-          remedy: "the lens reads text resid_* sites and projector.out")
-      }
-      let rows = try items[index].rows(of: .selector(reading.tokens), in: point.tower)
+      try check(reading, at: point)
+      let rows = try rows(of: reading, in: point.tower, items[index])
       note(index, point, rows, writes: false)
       guard !rows.isEmpty else { continue }
       let id = readings.count
       readings.append(ResolvedReading(attachment: index, index: number, request: reading))
-      let keys = isMass ? try items[index].rows(of: .selector(reading.keys), in: point.tower) : []
-      program.add(
-        Op(isMass ? .mass(reading: id, keys: keys) : .capture(reading: id), rows: rows, plugin: index), at: point)
+      let action: Op.Action =
+        reading.operation == .mass
+        ? .mass(reading: id, keys: try items[index].rows(of: .selector(reading.keys), in: point.tower))
+        : .capture(reading: id)
+      program.add(Op(action, rows: rows, plugin: index), at: point)
     }
+  }
+
+  private func check(_ reading: ReadingRequest, at point: HookPoint) throws(ModelError) {
+    switch reading.operation {
+    case .lens where !point.isLensSite:
+      throw .hookPoint(
+        "\(point)", problem: "the lens cannot read here",
+        remedy: "the lens reads text resid_* sites and projector.out")
+    case .mass where point.site != .pattern:
+      throw .hookPoint("\(point)", problem: "attention mass is read at 'pattern'", remedy: "site: pattern")
+    case .capture where point.site.axes == .headsRowsKeys:
+      throw .hookPoint(
+        "\(point)", problem: "the rows of a pattern are of different lengths, so that nothing can be learned from them",
+        remedy: "take z or resid_post")
+    default: break
+    }
+  }
+
+  /// Those of a capture: of all its labels, in the order of the tower.
+  private func rows(of reading: ReadingRequest, in tower: Tower, _ item: Item) throws(ModelError) -> [Row] {
+    guard reading.operation == .capture else { return try item.rows(of: .selector(reading.tokens ?? "all"), in: tower) }
+    var rows: Set<Row> = []
+    for label in item.labels where label.belongs(to: reading.labels) {
+      rows.formUnion(try item.rows(of: reading.tokens(of: label), in: tower))
+    }
+    return rows.sorted()
   }
 
   // MARK: what the model has

@@ -285,6 +285,7 @@ package final class Session {
     }
     let answers: [Int: [Column]]
     do { answers = try end.answers(model) } catch { throw .model(error) }
+    if outcome.failure == nil { collect(&outcome, end) }
     for (index, attachment) in end.attachments.enumerated() {
       guard case .plugin(let calls) = attachment.kind else { continue }
       do {
@@ -300,6 +301,31 @@ package final class Session {
       }
     }
     return outcome
+  }
+}
+
+extension Session {
+  /// Whether a probe's plugin learns: only such a one may capture.
+  package func learns(_ probe: String) -> Bool {
+    let plan = probes.first { $0.name == probe }?.attachment.symbolicPlan
+    return plan?.readings.contains { $0.operation == .capture } ?? false
+  }
+
+  /// What a probe captures, in words: probes of which it is the same read the same features.
+  package func captures(of probe: String) -> String {
+    guard let plan = probes.first(where: { $0.name == probe })?.attachment.symbolicPlan else { return probe }
+    return plan.readings.filter { $0.operation == .capture }.map(\.captureWords).joined(separator: "; ")
+  }
+
+  /// The features that the lane's probes learn from.
+  private func collect(_ outcome: inout ConditionOutcome, _ end: LaneEnd) {
+    do {
+      outcome.features = try end.features()
+    } catch {
+      outcome.failure = .init(
+        plugin: end.attachments[error.attachment].name, point: "\(error.point)",
+        reason: "the activation of row \(error.row) is not finite: nothing can be learned from it")
+    }
   }
 }
 
@@ -325,6 +351,8 @@ package struct ConditionOutcome {
   package var failure: Failure?
   package var receipts: [PluginReceipt] = []
   package var tables: [Table] = []
+  /// What probes that learn have read.
+  package var features: [Features] = []
 
   init(condition: String, output: LaneOutput) {
     (self.condition, self.output) = (condition, output)

@@ -83,25 +83,11 @@ extension SliceView {
     slice.lane = lane
     slice.access_index = UInt32(access)
     slice.flags = isLastBlock ? ABLATE_LAST_BLOCK : 0
-    slice.view = UnsafeMutablePointer(mutating: memory.structs([tensor(memory)]))
+    let rights = writable ? ABLATE_READ | ABLATE_WRITE : ABLATE_READ
+    slice.view = UnsafeMutablePointer(mutating: memory.view(view, shape: shape, access: rights))
     (slice.rows, slice.n_rows) = (memory.array(rows.map(Int32.init)), UInt64(rows.count))
     (slice.heads, slice.n_heads) = (memory.array(heads.map(Int32.init)), UInt64(heads.count))
     (slice.key_first, slice.n_keys) = (Int32(firstKey), Int32(keys))
     return slice
-  }
-
-  private func tensor(_ memory: ForeignMemory) -> ablate_tensor {
-    var tensor = ablate_tensor()
-    var strides = shape.map { _ in Int64(1) }
-    for d in strides.indices.dropLast().reversed() { strides[d] = strides[d + 1] * Int64(shape[d + 1]) }
-    tensor.data = UnsafeMutableRawPointer(view)
-    tensor.device_type = 1
-    tensor.ndim = Int32(shape.count)
-    (tensor.dtype_code, tensor.dtype_bits, tensor.dtype_lanes) = (2, 32, 1)
-    tensor.shape = memory.array(shape.map(Int64.init))
-    tensor.strides = memory.array(strides)
-    tensor.size_bytes = UInt64(count * 4)
-    tensor.access = writable ? ABLATE_READ | ABLATE_WRITE : ABLATE_READ
-    return tensor
   }
 }

@@ -36,17 +36,24 @@ package final class ForeignMemory {
   }
 
   package func tensor(_ tensor: TensorValue) -> UnsafePointer<ablate_tensor>? {
+    view(UnsafeMutablePointer(mutating: array(tensor.values)), shape: tensor.shape, access: ABLATE_READ)
+  }
+
+  /// Dense f32 memory of the host's, which is not copied.
+  func view(
+    _ base: UnsafeMutablePointer<Float>?, shape: [Int], access: UInt32
+  ) -> UnsafePointer<ablate_tensor>? {
     var view = ablate_tensor()
-    var strides = tensor.shape.map { _ in Int64(1) }
-    for d in strides.indices.dropLast().reversed() { strides[d] = strides[d + 1] * Int64(tensor.shape[d + 1]) }
-    view.data = UnsafeMutableRawPointer(mutating: array(tensor.values))
+    var strides = shape.map { _ in Int64(1) }
+    for d in strides.indices.dropLast().reversed() { strides[d] = strides[d + 1] * Int64(shape[d + 1]) }
+    view.data = UnsafeMutableRawPointer(base)
     view.device_type = 1
-    view.ndim = Int32(tensor.shape.count)
+    view.ndim = Int32(shape.count)
     (view.dtype_code, view.dtype_bits, view.dtype_lanes) = (2, 32, 1)
-    view.shape = array(tensor.shape.map(Int64.init))
+    view.shape = array(shape.map(Int64.init))
     view.strides = array(strides)
-    view.size_bytes = UInt64(tensor.values.count * 4)
-    view.access = ABLATE_READ
+    view.size_bytes = UInt64(shape.reduce(1, *) * 4)
+    view.access = access
     return structs([view])
   }
 

@@ -24,7 +24,7 @@ package struct HostServices {
     randomKey: @escaping (UInt32) -> SIMD2<UInt32>,
     select: @escaping (String, String) throws -> [Int] = { _, _ in throw OutsideItem() },
     editOperations: Set<EditRequest.Operation> = Set(EditRequest.Operation.allCases),
-    readingOperations: Set<ReadingRequest.Operation> = [.lens, .mass]
+    readingOperations: Set<ReadingRequest.Operation> = [.lens, .mass, .capture]
   ) {
     self.log = log
     self.cancelled = cancelled

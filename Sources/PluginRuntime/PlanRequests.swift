@@ -106,7 +106,8 @@ package struct ReadingRequest: Sendable, Equatable {
   package var tower: String
   package var site: String
   package var layers: LayerRequest
-  package var tokens: String
+  /// nil, in a capture: of each label the mask of its name.
+  package var tokens: String?
   package var keys: String
   package var labels: String
   package var normed: Bool
@@ -211,7 +212,7 @@ extension ForeignReader {
     return ReadingRequest(
       operation: operation, tower: try string(reading.tower, "tower"), site: try string(reading.site, "site"),
       layers: try layers(reading.layers, reading.layer_first, reading.layer_last),
-      tokens: try optionalString(reading.tokens, "tokens") ?? "all",
+      tokens: try optionalString(reading.tokens, "tokens") ?? (operation == .capture ? nil : "all"),
       keys: try optionalString(reading.keys, "keys") ?? "all",
       labels: try optionalString(reading.labels, "labels") ?? "", normed: reading.normed == 1, ties: ties,
       vocabulary: count == 0 ? nil : Int(first)..<Int(first + count),

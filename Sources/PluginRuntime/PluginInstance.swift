@@ -10,7 +10,7 @@ package final class PluginInstance: PluginCalls {
   private let words = ErrorBuffer()
   private let functions: ablate_plugin
   private let surroundings = Surroundings()
-  private var handle: UnsafeMutableRawPointer?
+  private(set) var handle: UnsafeMutableRawPointer?
 
   package var id: String { library.id }
   package var sha256: String { library.sha256 }
@@ -56,6 +56,10 @@ package final class PluginInstance: PluginCalls {
     if !request.accesses.isEmpty, !handlesEvents {
       throw .failed(plugin: id, at: "plan", reason: "asks for accesses, but has no on_event")
     }
+    if request.readings.contains(where: { $0.operation == .capture }), !learns {
+      throw .failed(
+        plugin: id, at: "plan", reason: "asks for the reading capture, but has no extension \(ABLATE_EXT_FIT)")
+    }
     try request.check(library.manifest, host.services)
     return request
   }
@@ -84,12 +88,15 @@ package final class PluginInstance: PluginCalls {
     try call("end_lane") { end(handle, lane, columns, UInt64(readings.count), rows, $0) }
   }
 
+  /// A table of functions that the plugin has beside the header's, for as long as the instance lives.
+  func `extension`(_ id: String) -> UnsafeRawPointer? { functions.extension?(handle, id) }
+
   /// Bytes of the host's allocator that the plugin holds.
   package var outstandingBytes: Int { host.outstanding }
 
   private static let overrun = "wrote past the end of the error message"
 
-  private func call(
+  func call(
     _ place: @autoclosure () -> String, _ body: (UnsafeMutablePointer<ablate_error>) -> ablate_status?
   ) throws(PluginError) {
     guard handle != nil else { throw .failed(plugin: id, at: place(), reason: "was called after destroy") }

@@ -16,6 +16,8 @@ package struct ModelSummary: Sendable {
   package let controls: [ContrastSummary]
   package let sweeps: [SweepSummary]
   package let breakdown: Breakdown?
+  /// Probes that learn.
+  package let learned: [LearnedProbeSummary]
   /// The parts of the primary two-by-two with their four values.
   package let items: [Item]
   package let warnings: [String]
@@ -43,6 +45,7 @@ package struct ModelSummary: Sendable {
     sweeps = manifest.sweeps.map { sweep in
       SweepSummary(sweep, table: readings.table(model, sweep.measure), seed: UInt64(manifest.seed))
     }
+    learned = LearnedProbeSummary.all(model, readings)
     guard let analysis = manifest.compensation, let primary = analysis.designs.first else {
       (contrasts, controls, items, breakdown, warnings) = ([], [], [], nil, [])
       return

@@ -31,6 +31,9 @@ final class RunReadings {
     }
     for sweep in manifest.sweeps { try load(sweep.measure) }
     for comparison in manifest.comparisons { try load(comparison) }
+    for probe in manifest.probes where probe.fit != nil {
+      for metric in LearnedProbeSummary.metrics { try load(LearnedProbeSummary.measure(probe.name, metric)) }
+    }
     try load(Measure(probe: measure.probe, metric: .rank))
     try load(Measure(probe: measure.probe, metric: .probability))
   }

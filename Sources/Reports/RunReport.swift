@@ -84,7 +84,7 @@ package struct RunReport {
     let all: [(String, TextTable?)] =
       [
         (model.pointTitle, model.pointTable), (model.contrastTitle, model.contrastTable),
-        ("readings", model.readingTable),
+        ("readings", model.readingTable), (ModelSummary.learnedTitle, model.learnedTable),
       ] + model.sweeps.map { ($0.title, $0.table) }
     return all.compactMap { title, table in table.map { (title, $0) } }
   }

@@ -57,7 +57,8 @@ package struct RunSummary: Sendable {
     let missing = try store.missingNumbers()
     let machines = RunSummary.warning(instructionSets: try store.instructionSets())
     warnings =
-      RunSummary.warnings(size, failed) + machines + notes + missing + RunSummary.leftOut(engines)
+      RunSummary.warnings(size, failed) + machines + notes + missing + RunSummary.learned(engines)
+      + RunSummary.leftOut(engines)
       + models.flatMap(\.warnings)
   }
 
@@ -100,6 +101,14 @@ package struct RunSummary: Sendable {
       }
     }
     return parts.map { "left out: \($0.parts.count) parts: \($0.reason); first: \($0.parts[0])" }
+  }
+
+  /// What fits of probes that learn had to say.
+  private static func learned(_ engines: [(model: String, facts: JSON)]) -> [String] {
+    engines.reduce(into: []) { words, engine in
+      guard case .array(let caveats)? = engine.facts["fits"]?["caveats"] else { return }
+      words += caveats.compactMap(\.string).filter { !words.contains($0) }
+    }
   }
 
   /// The primary contrast of each model first.

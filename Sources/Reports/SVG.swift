@@ -73,8 +73,10 @@ struct SVG {
       background: "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n")
   }
 
-  /// A part of a page, in the page's colours.
-  func inline(title: String) -> String { element(title: title, attributes: "", background: "") }
+  /// A part of a page, in the page's colours, and little larger than it was drawn: a small picture stays one.
+  func inline(title: String) -> String {
+    element(title: title, attributes: " style=\"max-width:\(n(width * 1.15))px\"", background: "")
+  }
 
   private func element(title: String, attributes: String, background: String) -> String {
     """

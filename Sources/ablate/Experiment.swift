@@ -20,11 +20,9 @@ struct Experiment {
   /// - Parameters:
   ///   - memory: GiB that the conditions of one example may take at a time.
   ///   - executor: where the code of plugins runs for which the manifest leaves it open.
-  init(
-    manifestPath: String, reuse: Bool = true, memory: Double? = nil, executor: Executor = .inProcess
-  ) throws {
-    (path, self.reuse, self.memory) = (manifestPath, reuse, memory.map { Int($0 * 0x1p30) })
-    self.executor = executor
+  init(manifestPath: String, reuse: Bool = true, memory: Double? = nil, executor: Executor = .inProcess) throws {
+    (path, self.reuse, self.executor) = (manifestPath, reuse, executor)
+    self.memory = memory.map { Int($0 * 0x1p30) }
     manifest = try Manifest(contentsOf: manifestPath)
     trust = try ExperimentPlugins(of: manifest, at: manifestPath).trust()
     let folder = (manifestPath as NSString).deletingLastPathComponent

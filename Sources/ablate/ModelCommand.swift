@@ -5,7 +5,8 @@ import Models
 
 struct ModelCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "model", abstract: "What a checkpoint is.", subcommands: [InspectCommand.self, AgreeCommand.self])
+    commandName: "model", abstract: "What a checkpoint is.",
+    subcommands: [InspectCommand.self, AgreeCommand.self, ShuffleCommand.self])
 }
 
 struct InspectCommand: ParsableCommand {

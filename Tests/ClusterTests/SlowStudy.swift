@@ -61,7 +61,7 @@ struct SlowStudy {
       probes: { lens: { plugin: logit-lens } }
       readings: [answer_logprob, kl]
       """, to: "study.yaml")
-    chmod(folder.path, 0o777)
+    chmod(folder.path, 0o1777)  // as /tmp: whoever runs may write, and nobody may exchange the plugin
   }
 
   /// The first examples of the shipped data.

@@ -26,7 +26,7 @@ struct BrowserTests {
     #expect(found.console.isEmpty, "\(found.console)")
     #expect(found["rows"] == "10000")
     // A second on a quiet machine; builds and other tests may run beside this one.
-    #expect(Double(found["loaded"] ?? "").map { $0 < 15_000 } == true, "loaded after \(found["loaded"] ?? "?") ms")
+    #expect(Double(found["loaded"] ?? "").map { $0 < 5_000 } == true, "loaded after \(found["loaded"] ?? "?") ms")
     #expect(found["sorted"] == "item 9999", "first after a click on the heading: \(found["sorted"] ?? "?")")
     #expect(found["filtered"] == "11 of 10000", "the item, and ten whose values begin with its number")
     #expect(found["opacity"] == "0.2" && found["shown"] == found["cards"] && found["cards"] != "0")
@@ -41,7 +41,7 @@ struct BrowserTests {
     #expect(found["silent"] == "0" && Int(found["pictures"] ?? "").map { $0 > 10 } == true)
   }
 
-  /// The page with so many rows in its table of items.
+  /// The page with so many rows in its table of items, folded as the report folds a table of that size.
   private static func with(rows: Int, _ html: String) throws -> String {
     let table = try #require(html.range(of: "<div class=\"table sortable\">"))
     let body = try #require(html.range(of: "<tbody>", range: table.upperBound..<html.endIndex))
@@ -50,7 +50,15 @@ struct BrowserTests {
       "<tr><th scope=\"row\">item \(row)</th>"
         + (0..<10).map { "<td>\(rows - row + $0).50 [0.1, 0.9]</td>" }.joined() + "</tr>\n"
     }
-    return html.replacingCharacters(in: body.upperBound..<end.lowerBound, with: many.joined())
+    let whole = html[table.upperBound...]
+    let after = try #require(whole.range(of: "</table>\n</div>"))
+    let close = try #require(html.range(of: "</div>", range: after.upperBound..<html.endIndex))
+    let parts: [Substring] = [
+      html[..<table.lowerBound], "<details class=\"fold\"><summary>items</summary>",
+      html[table.lowerBound..<body.upperBound], Substring(many.joined()), html[end.lowerBound..<close.upperBound],
+      "</details>", html[close.upperBound...],
+    ]
+    return parts.joined()
   }
 
   /// Uses the page as a reader would, and reports what it sees.

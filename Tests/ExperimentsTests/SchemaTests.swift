@@ -49,6 +49,8 @@ func shippedManifests() throws -> [String] {
       SchemaTests.minimal.replacingOccurrences(of: "[accuracy]", with: "[kl]")
         .replacingOccurrences(of: "[] }", with: "[{ plugin: p }] }"),
       manifestText().replacingOccurrences(of: "probe: lens", with: "probe: nobody"),
+      SchemaTests.minimal + "probes: { p: { plugin: x, fit: { portions: [0.5, 0.25, 1] } } }",
+      SchemaTests.minimal + "probes: { p: { plugin: x, fit: { condition: cut } } }",
     ]
     for yaml in cases {
       #expect(!loads(yaml), "\(yaml)")
@@ -83,7 +85,9 @@ func shippedManifests() throws -> [String] {
       second("{ plugin: x, from: { condition: clean, item: a } }"), second("{ input: { image: shuffled } }"),
       second("{ edit: { op: set, tower: text, site: z, vector: { file: m.safetensors } } }"),
       with("[accuracy]", "[displacement]") + "displacement: { at: [text.0.z], tokens: last }",
-      minimal + "probes: { p: { plugin: x, control: wrong_part } }",
+      minimal + "probes: { p: { plugin: x, control: wrong_part } }", minimal + "probes: { p: { plugin: x, fit: {} } }",
+      minimal + "probes: { p: { plugin: x, fit: { folds: 3, condition: clean, portions: [], control_task: false } } }",
+      minimal + "probes: { p: { plugin: x, fit: { train: { path: e }, min_images: 2 } } }",
       minimal, manifestText(), with("[accuracy]", "[kl, answer_logprob]"), minimal + "mask_rule: centre",
       minimal + "mask_rule: { coverage: 1 }", minimal + "generate: { max_new_tokens: 3 }", minimal + "analysis: {}",
       lens("compensation: { \(contrast) }"), lens("compensation: { \(contrast), margin: 0.5, controls: [p] }"),
@@ -107,6 +111,10 @@ func shippedManifests() throws -> [String] {
       second("{ plugin: x, from: { condition: clean, layer: 1 } }"), second("{ plugin: x, control: wrong_part }"),
       minimal + "probes: { p: { plugin: x, control: other } }", minimal + "displacement: { at: [] }",
       minimal + "probes: { p: { plugin: x, from: { condition: clean } } }",
+      minimal + "probes: { p: { plugin: x, fit: { folds: 1 } } }", minimal + "probes: { p: { plugin: x, fit: 5 } }",
+      minimal + "probes: { p: { plugin: x, fit: {}, control: wrong_part } }",
+      minimal + "probes: { p: { plugin: x, fit: { folds: 3, train: { path: e } } } }",
+      minimal + "probes: { p: { plugin: x, fit: { portions: [0, 1] } } }", step("{ plugin: x, fit: {} }"),
       "[]", "ablate: 1", with("ablate: 1", "ablate: '1'"), with("name: a", "name: .a"), with("name: a", "name: 3"),
       with("[m]", "[]"), with("[m]", "m"), with("[m]", "[m, m]"), with("[m]", "['']"), with("{ path: d }", "d"),
       with("{ path: d }", "{}"), with("{ path: d }", "{ path: d, limit: 1.5 }"),

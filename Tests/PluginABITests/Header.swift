@@ -24,7 +24,8 @@ struct Header {
 
   init(_ text: String) {
     let code = text.replacing(#/\/\*.*?\*\//#.dotMatchesNewlines(), with: "")
-    for define in code.matches(of: #/#define (ABLATE_\w+) (.+)/#) where define.1 != "ABLATE_EXPORT" {
+    // Numbers; the ids of extensions are text and have no layout.
+    for define in code.matches(of: #/#define (ABLATE_\w+) ([^"\n]+)/#) where define.1 != "ABLATE_EXPORT" {
       constants.append((String(define.1), define.2.trimmingCharacters(in: .whitespaces)))
     }
     for found in code.matches(of: #/typedef struct (\w+) \{(.*?)\n\} (\w+);/#.dotMatchesNewlines()) {

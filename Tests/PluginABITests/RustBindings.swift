@@ -9,6 +9,9 @@ struct RustBindings {
       "#![allow(non_camel_case_types, dead_code)]",
       "use core::ffi::c_void;", "",
       "pub type ablate_status = i32;",
+      // The two functions of the host that functions of a plugin take.
+      "pub type ablate_write = Option<unsafe extern \"C\" fn(*mut c_void, *const c_void, u64) -> ablate_status>;",
+      "pub type ablate_read = Option<unsafe extern \"C\" fn(*mut c_void, *mut c_void, u64) -> u64>;",
     ]
     lines += header.constants.map { name, value in
       let type = value.hasSuffix("u") ? "u32" : "i32"

@@ -6,7 +6,8 @@ import PluginRuntime
 
 @Suite struct `the bundled plugins` {
   static let names = [
-    "attention-knockout", "attention-mass", "identity", "logit-lens", "random-edges", "scale", "zero-heads",
+    "attention-knockout", "attention-mass", "identity", "linear-probe", "logit-lens", "mlp-probe", "nearest-mean",
+    "random-edges", "scale", "zero-heads",
   ]
   static let folder = "\(PluginWorkshop.root)/Plugins"
 

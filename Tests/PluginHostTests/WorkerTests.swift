@@ -29,8 +29,20 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
     Use(name: "attention-mass", with: ["tokens": "last"], isProbe: true), Use(name: "logit-lens", isProbe: true),
   ]
 
-  @Test func `is each of the bundled ones`() {
-    #expect(Set(Self.uses.map(\.name)).isSuperset(of: `the bundled plugins`.names))
+  /// Which can learn in process only.
+  private static let learning: Set = ["linear-probe", "mlp-probe", "nearest-mean"]
+
+  @Test func `is each of the bundled ones but those that learn`() {
+    #expect(Set(Self.uses.map(\.name)).union(Self.learning).isSuperset(of: `the bundled plugins`.names))
+  }
+
+  @Test(arguments: learning) func `is refused where it would have to learn`(name: String) throws {
+    let spec = try AttachmentSpec.bundled(name, [:], executor: .worker)
+    #expect {
+      try LearnedProbe(spec, model: HostCase("gqa").model.facts, seed: 0, name: "fit")
+    } throws: {
+      "\($0)".contains("in process only")
+    }
   }
 
   @Test(arguments: uses) func `gives the bits, rows and receipts that it gives in process`(use: Use) throws {

@@ -4,6 +4,8 @@
 use core::ffi::c_void;
 
 pub type ablate_status = i32;
+pub type ablate_write = Option<unsafe extern "C" fn(*mut c_void, *const c_void, u64) -> ablate_status>;
+pub type ablate_read = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, u64) -> u64>;
 pub const ABLATE_ABI_MAJOR: u32 = 0;
 pub const ABLATE_ABI_MINOR: u32 = 2;
 pub const ABLATE_OK: i32 = 0;
@@ -350,6 +352,19 @@ pub struct ablate_host {
     pub emit: Option<unsafe extern "C" fn(*mut c_void, u32, *const u8, *const ablate_column, u64, u64) -> ablate_status>,
     pub cancelled: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
     pub select: Option<unsafe extern "C" fn(*mut c_void, *const u8, *const u8, *mut i32, u64) -> i64>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ablate_ext_fit {
+    pub struct_size: u32,
+    pub flags: u32,
+    pub begin: Option<unsafe extern "C" fn(*mut c_void, u64, u64, *mut ablate_error) -> ablate_status>,
+    pub batch: Option<unsafe extern "C" fn(*mut c_void, *const ablate_tensor, *const i32, *const u64, *mut ablate_error) -> ablate_status>,
+    pub end: Option<unsafe extern "C" fn(*mut c_void, *mut ablate_error) -> ablate_status>,
+    pub predict: Option<unsafe extern "C" fn(*mut c_void, *const ablate_tensor, *const ablate_tensor, *mut ablate_error) -> ablate_status>,
+    pub save: Option<unsafe extern "C" fn(*mut c_void, ablate_write, *mut c_void, *mut ablate_error) -> ablate_status>,
+    pub load: Option<unsafe extern "C" fn(*mut c_void, ablate_read, *mut c_void, *mut ablate_error) -> ablate_status>,
 }
 
 #[repr(C)]

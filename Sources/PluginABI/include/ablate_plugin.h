@@ -194,7 +194,7 @@ typedef struct ablate_edit {
 /* Readings: a probe's question said as data; the host answers it in the pass. */
 #define ABLATE_READ_LENS 1u    /* rank, logit and log-probability of labels through final norm and unembedding */
 #define ABLATE_READ_MASS 2u    /* attention mass from tokens to keys, per head, at "pattern" */
-#define ABLATE_READ_CAPTURE 3u /* the activation itself (not in minor 0: see ablate_host.reading_ops) */
+#define ABLATE_READ_CAPTURE 3u /* the activation itself, for a probe that learns: see ablate_ext_fit (minor 2) */
 
 #define ABLATE_TIES_MEAN 0u /* rank = 1 + above + ties / 2 */
 #define ABLATE_TIES_BEST 1u /* rank = 1 + above */
@@ -212,11 +212,11 @@ typedef struct ablate_edit {
 typedef struct ablate_reading {
   uint32_t struct_size;
   uint32_t op;
-  const char *tower; /* the lens reads "text" resid_* sites and "projector" "out" */
+  const char *tower; /* the lens reads "text" resid_* sites and "projector" "out"; a capture any site with rows of one width */
   const char *site;
   int32_t layer_first;
   int32_t layer_last;
-  const char *tokens;
+  const char *tokens; /* of a capture NULL: of each label the mask of its name */
   const char *keys;
   const char *labels;  /* a label field of the item: exact, or "part" for every field below "part/" */
   uint32_t normed;     /* 1: through the final norm (the usual lens) */
@@ -409,6 +409,40 @@ typedef struct ablate_host {
    * are, of which at most `capacity` are written. -1: the selector is wrong; the call that asked fails with the reason. */
   int64_t (*select)(void *ctx, const char *tower, const char *selector, int32_t *rows, uint64_t capacity);
 } ablate_host;
+
+/* ---- probes that learn ------------------------------------------------------------------------------------------------
+ * A plugin's extension "ablate.fit/1" (minor 2). Its plan says with ABLATE_READ_CAPTURE what is learned from: of every label
+ * that the reading names, the rows of its tokens, one example each, whose class is the label's text. The host keeps the
+ * activations, chooses classes, splits by image and calls an instance that runs no lanes:
+ *
+ *   create -> [ begin -> batch+ -> end | load ] -> predict* , save* -> destroy        begin and load forget what was learned
+ *
+ * Each hook point and each split is a fit of its own. Calls come one at a time, from one thread; pointers die with the call.
+ * Equal batches in equal order give equal bits. host->random gives in all of them, as lane 0, a stream that belongs to the fit.
+ * host->log at level 2 is told as a caveat of the result ("did not converge"). */
+#define ABLATE_EXT_FIT "ablate.fit/1"
+
+/* Writes n bytes to the host. 0, or an error that save hands on. */
+typedef ablate_status (*ablate_write)(void *stream, const void *bytes, uint64_t n);
+/* Reads at most n bytes; says how many there were, 0 at the end. */
+typedef uint64_t (*ablate_read)(void *stream, void *bytes, uint64_t n);
+
+typedef struct ablate_ext_fit {
+  uint32_t struct_size;
+  uint32_t flags;
+  ablate_status (*begin)(void *self, uint64_t n_features, uint64_t n_classes, ablate_error *error);
+  /* features [rows, n_features], finite; classes[rows], 0 to n_classes - 1, of which some may have no row; clusters[rows]: the
+   * image, by number. */
+  ablate_status (*batch)(void *self, const ablate_tensor *features, const int32_t *classes, const uint64_t *clusters,
+                         ablate_error *error);
+  ablate_status (*end)(void *self, ablate_error *error);
+  /* Fills log_probabilities [rows, n_classes]: natural logarithms; the host checks that each row's probabilities sum to 1. */
+  ablate_status (*predict)(void *self, const ablate_tensor *features, const ablate_tensor *log_probabilities,
+                           ablate_error *error);
+  ablate_status (*save)(void *self, ablate_write write, void *stream, ablate_error *error);
+  /* Must survive any bytes: what save did not write is an error. */
+  ablate_status (*load)(void *self, ablate_read read, void *stream, ablate_error *error);
+} ablate_ext_fit;
 
 /* ---- plugin ---------------------------------------------------------------------------------------------------------- */
 

@@ -29,6 +29,7 @@ struct Page {
     var anchor: String
     var title: String
     var intro: String?
+    var list: List?
     var figures: [Plot] = []
     var gallery: [Gallery] = []
     var tables: [Table] = []
@@ -37,17 +38,25 @@ struct Page {
     var isEmpty: Bool { figures.isEmpty && gallery.isEmpty && tables.isEmpty && texts.isEmpty }
   }
 
+  /// Sentences, one a line.
+  struct List {
+    var items: [String]
+  }
+
   struct Plot {
     var svg: String
     var alternative: String
     var caption: String
     var files: String
+    /// Two of them fit beside each other.
+    var isNarrow: Bool
 
     init(_ figure: Figure) {
       svg = figure.drawing.inline(title: figure.title)
       alternative = figure.title
       caption = figure.caption
       files = "figures/\(figure.name).svg, .csv"
+      isNarrow = figure.drawing.width <= 720
     }
   }
 
@@ -57,14 +66,22 @@ struct Page {
     var rows: [Row]
     var note: String?
     var sortable = false
+    /// One click away.
+    var isFolded: Bool
+    var size: String
+    /// A table of more rows is folded. Sortable ones have a scroll bar, but a browser takes 8 s to lay out 10,000 rows, and 1 s folded.
+    private static let mostRows = (plain: 12, sortable: 1_000)
 
     struct Row {
       var name: String
       var cells: [String]
     }
 
-    init(_ table: TextTable, caption: String, note: String? = nil, sortable: Bool = false) {
+    /// - Parameter isFolded: nil: where it is long.
+    init(_ table: TextTable, caption: String, note: String? = nil, sortable: Bool = false, isFolded: Bool? = nil) {
       (self.caption, self.note, self.sortable) = (caption, note, sortable)
+      self.isFolded = isFolded ?? (table.rows.count > (sortable ? Table.mostRows.sortable : Table.mostRows.plain))
+      size = counted(table.rows.count, "row")
       header = table.header
       rows = table.rows.map { Row(name: $0.first ?? "", cells: Array($0.dropFirst())) }
     }
@@ -81,7 +98,9 @@ struct Page {
     let links: [Link]
     let warnings: [String]
     let findings: [FindingRow]
-    let hasWarnings, hasFindings: Bool
+    let moreFindings: [FindingRow]
+    let more: String
+    let hasWarnings, hasFindings, hasMore: Bool
     let sections: [Section]
   }
 
@@ -89,10 +108,12 @@ struct Page {
     get throws {
       let sections = sections.filter { !$0.isEmpty }
       let findingLink = findings.isEmpty ? [] : [Link(anchor: "findings", text: "Findings")]
+      let (first, rest) = foldedFindings
       let context = Context(
         title: title, headline: headline, version: version, findingsNote: findingsNote, style: style, script: script,
         links: findingLink + sections.map { Link(anchor: $0.anchor, text: $0.title) }, warnings: warnings,
-        findings: findings, hasWarnings: !warnings.isEmpty, hasFindings: !findings.isEmpty, sections: sections)
+        findings: first, moreFindings: rest, more: counted(rest.count, "more finding"),
+        hasWarnings: !warnings.isEmpty, hasFindings: !findings.isEmpty, hasMore: !rest.isEmpty, sections: sections)
       let library = MustacheLibrary(templates: [
         "report": try MustacheTemplate(string: Page.resource(PackageResources.report_mustache)),
         "table": try MustacheTemplate(string: Page.resource(PackageResources.table_mustache)),
@@ -101,6 +122,14 @@ struct Page {
       return library.render(context, withTemplate: "report") ?? ""
     }
   }
+
+  /// Primary ones are always in sight; where there are many others, these are folded.
+  private var foldedFindings: (shown: [FindingRow], folded: [FindingRow]) {
+    let primary = findings.count { $0.kind == Finding.Kind.primary.rawValue }
+    let shown = findings.count - primary <= Page.mostFindings ? findings.count : max(primary, Page.mostFindings / 2)
+    return (Array(findings.prefix(shown)), Array(findings.dropFirst(shown)))
+  }
+  private static let mostFindings = 6
 
   private static func resource(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 }

@@ -22,7 +22,9 @@ struct RunPage {
         findings: summary.findings.map {
           Page.FindingRow(kind: $0.kind.rawValue, verdict: $0.verdict, sentence: $0.sentence)
         }, findingsNote: RunPage.claimNote,
-        sections: [layers, compensation, sweeps, comparisons, gallery.section, breakdown, items, metrics, provenance])
+        sections: [
+          layers, compensation, learned, sweeps, comparisons, gallery.section, breakdown, items, metrics, provenance,
+        ])
       return try page.html
     }
   }
@@ -54,13 +56,22 @@ struct RunPage {
         })
   }
 
+  private var learned: Page.Section {
+    Page.Section(
+      anchor: "learned", title: "Probes that learn", intro: nil,
+      tables: summary.models.compactMap { model in
+        model.learnedTable.map { Page.Table($0, caption: "\(model.model): \(ModelSummary.learnedTitle)") }
+      })
+  }
+
   private var sweeps: Page.Section {
     let all = summary.models.flatMap { model in model.sweeps.map { (model.model, $0) } }
     return Page.Section(
       anchor: "sweeps", title: "Sweeps", intro: nil,
       figures: all.compactMap { model, sweep in sweep.figure(model: model) }.map(Page.Plot.init),
       tables: all.compactMap { model, sweep in
-        sweep.table.map { Page.Table($0, caption: "\(model): \(sweep.title)") }
+        // The heat map says the same numbers.
+        sweep.table.map { Page.Table($0, caption: "\(model): \(sweep.title)", isFolded: true) }
       })
   }
 
@@ -68,7 +79,7 @@ struct RunPage {
     let all = summary.comparisons
     return Page.Section(
       anchor: "comparisons", title: "Comparisons",
-      intro: all.isEmpty ? nil : all.flatMap(\.sentences).joined(separator: " "),
+      intro: nil, list: all.isEmpty ? nil : Page.List(items: all.flatMap(\.sentences)),
       figures: [summary.comparisonFigure].compactMap { $0.map(Page.Plot.init) },
       tables: all.flatMap { comparison -> [Page.Table] in
         let items = comparison.itemTable
@@ -78,7 +89,7 @@ struct RunPage {
             : [
               Page.Table(
                 items.cut(to: RunPage.mostRows), caption: "\(comparison.title): items, the largest differences first",
-                note: RunPage.note(items.rows.count), sortable: true)
+                note: RunPage.note(items.rows.count), sortable: true, isFolded: all.count > 1 ? true : nil)
             ])
       })
   }
