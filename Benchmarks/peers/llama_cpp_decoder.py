@@ -13,15 +13,20 @@ from eager import Eager
 class Decoder(Eager):
   def __init__(self, folder, dtype, inputs):
     super().__init__(folder, dtype, inputs)
-    self.embed()
+    with torch.inference_mode():
+      self.embed()
     rows, width = self.embedded.shape[1:]
     path = pathlib.Path(sys.argv[5]).with_suffix(".gguf")
     write_gguf(self.model, self.text, path, dtype)
     self.model = self.decoder = self.vision = None  # its weights are llama.cpp's now
+    self.quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(self.quiet, None)
     llama_cpp.llama_backend_init()
     self.llama = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
     wanted = llama_cpp.llama_context_default_params()
     wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = rows
+    if dtype == torch.float32:  # the default is f16
+      wanted.type_k = wanted.type_v = gguf.GGMLQuantizationType.F32
     wanted.n_threads = wanted.n_threads_batch = torch.get_num_threads()
     self.context = llama_cpp.llama_init_from_model(self.llama, wanted)
     self.batch = llama_cpp.llama_batch_init(rows, width, 1)
@@ -60,10 +65,11 @@ def write_gguf(model, config, path, dtype):
   writer.add_tokenizer_model("none")
 
   def add(name, tensor):
+    values = tensor.detach().float().contiguous().numpy()
     if tensor.ndim == 1 or dtype == torch.float32:
-      return writer.add_tensor(name, tensor.float().numpy())
+      return writer.add_tensor(name, values)
     kind = gguf.GGMLQuantizationType.BF16
-    writer.add_tensor(name, gguf.quants.quantize(tensor.float().numpy(), kind), raw_dtype=kind)
+    writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
 
   def interleaved(weight, heads):
     """llama.cpp turns neighbours, transformers halves: rows of each head are reordered."""

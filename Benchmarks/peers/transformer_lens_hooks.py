@@ -1,6 +1,6 @@
 """TransformerLens: its bridge around the same transformers model, with its hook points."""
 
-from eager import Eager
+from eager import TOKENS, Eager
 from transformer_lens.model_bridge import TransformerBridge
 
 
@@ -45,10 +45,19 @@ class Bridge(Eager):
     )
     return {n: cache[name] for n, name in zip(layers, names)}
 
+  def first(self, what):
+    if what == "decoder":
+      raise NotImplementedError("the bridge takes no embedded rows")
+    return super().first(what)
+
   def condition(self, what, condition):
-    if what in ["decoder", "generation"]:
-      raise NotImplementedError("not tried")
     if what == "features":
       return self.feature(condition)
+    if what == "generation":
+      with self.bridge.hooks(fwd_hooks=self.points("head", condition)):
+        return self.bridge.generate(
+          self.inputs["input_ids"], pixel_values=self.inputs["pixel_values"], max_new_tokens=TOKENS, do_sample=False,
+          verbose=False,
+        )  # fmt: skip
     inputs = self.question(condition) if what == "questions" else self.inputs
     return self.forward(inputs, self.points(what, condition))
