@@ -22,13 +22,13 @@ package struct ModelEvaluator: Evaluator {
   /// - Parameters:
   ///   - examples: the dataset's slice: for patches from other examples, and for words that controls draw.
   ///   - reuse: whether conditions of one example share what they have in common.
-  ///   - executor: where the code of plugins runs for which the manifest leaves it open.
+  ///   - places: where the code of plugins runs.
   package init(
     manifest: Manifest, model reference: ModelReference, search: PluginSearch, examples: [Example], reuse: Bool = true,
-    executor: Executor = .inProcess
+    places: PluginPlaces = PluginPlaces()
   ) throws {
     self.manifest = manifest
-    let catalogue = PluginCatalogue(search: search, executor: executor)
+    let catalogue = PluginCatalogue(search: search, places: places)
     let conditions = try manifest.conditions.map { condition in
       (name: condition.name, steps: try condition.steps.map { try catalogue.spec(of: $0, model: reference.name) })
     }

@@ -76,12 +76,10 @@ package final class Session {
     } catch { throw .plugin(error) }
   }
 
-  /// Where the code of each plugin runs, by its name: what provenance says of it.
+  /// Where the code of each plugin runs and why there, by its name: what provenance says of it.
   package var placements: [(plugin: String, placement: String)] {
     let attachments = conditions.flatMap(\.attachments) + probes.map(\.attachment)
-    return attachments.compactMap { attachment in
-      if case .plugin(let calls) = attachment.kind { (attachment.name, calls.placement) } else { nil }
-    }
+    return attachments.compactMap { attachment in attachment.placement.map { (attachment.name, $0) } }
   }
 
   /// What is wanted beside the probes.

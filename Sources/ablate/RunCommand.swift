@@ -39,8 +39,7 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var memory: MemoryOptions
 
-  @Flag(help: "Run the code of all plugins in sandboxed processes.")
-  var worker = false
+  @OptionGroup var executor: ExecutorOptions
 
   @Flag(help: "No progress on stderr.")
   var quiet = false
@@ -52,7 +51,7 @@ struct RunCommand: ParsableCommand {
     }
     defer { withExtendedLifetime(sources) {} }
     let experiment = try Experiment(
-      manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes, executor: worker ? .worker : .inProcess)
+      manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes, executor: executor.asked)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
     if let shard {
       try runShard(shard, of: experiment, in: folder, interruption)

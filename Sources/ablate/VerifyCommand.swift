@@ -23,6 +23,8 @@ struct VerifyCommand: ParsableCommand {
   @Option(help: "The run's manifest, if it is no longer where it was.")
   var manifest: String?
 
+  @OptionGroup var executor: ExecutorOptions
+
   func validate() throws {
     guard sample > 0 else { throw ValidationError("--sample must be positive") }
   }
@@ -34,7 +36,7 @@ struct VerifyCommand: ParsableCommand {
     }
     let store = try RunStore(path: folder.store, readOnly: true)
     let path = try manifest ?? store.manifestPath(folder)
-    let experiment = try Experiment(manifestPath: path, reuse: false)
+    let experiment = try Experiment(manifestPath: path, reuse: false, executor: executor.asked)
     let verification = try Verification(
       plan: experiment.plan, folder: folder, store: store, sample: sample, seed: seed)
     var evaluators: [String: ModelEvaluator] = [:]

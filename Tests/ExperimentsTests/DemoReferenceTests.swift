@@ -55,7 +55,7 @@ import Testing
     let manifest = try manifest(model)
     let dataset = try Dataset(manifest.dataset)
     var evaluator = try ModelEvaluator(
-      manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil), examples: [])
+      manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil), examples: [], places: .inProcess)
     var (equal, compared) = (0, 0)
     for example in dataset.examples {
       let wanted = try #require(expected[example.id])

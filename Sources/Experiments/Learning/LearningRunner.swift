@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Dispatch
 import PluginHost
+import PluginRuntime
 
 /// The part of a run that learns: which probes do, what passes must leave for them, and their rows once the passes are over.
 struct LearningRunner {
@@ -115,7 +116,7 @@ struct LearningRunner {
   /// Fits every probe that has pending trials, and stores its rows.
   ///
   /// - Parameter checkpoint: called between hook points; throws to stop. What was learned is kept.
-  /// - Throws: the first probe's refusal, after the others have been fitted.
+  /// - Throws: the first probe's refusal or failure, after the others have been fitted.
   mutating func learn(
     _ pending: [PendingTrial], _ evaluator: any Evaluator, checkpoint: @escaping () throws -> Void
   ) throws {
@@ -140,6 +141,8 @@ struct LearningRunner {
         try append(rows, waiting, probe: name, milliseconds: milliseconds)
       } catch let error as ExperimentError {
         guard case .learning = error else { throw error }
+        refusal = refusal ?? error
+      } catch let error as PluginError {
         refusal = refusal ?? error
       }
       caveats += training.caveats

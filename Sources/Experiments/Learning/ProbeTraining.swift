@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Foundation
 import PluginHost
+import PluginRuntime
 
 /// Makes the rows of one probe that learns, on one model, from what passes have left in `features`: fits, and predictions of images that
 /// the fit has not seen. No model is run.
@@ -159,15 +160,20 @@ struct ProbeTraining {
     let targets = chosen.compactMap { all[$0] }
     let key = key(lesson, chosen, targets)
     let facts = facts(lesson, split, control: control, chosen)
-    let (probe, warnings) = try fits.fit(key, classes: task.classes.count, facts: facts) {
-      try make(key)
-    } learn: { probe in
-      try probe.learn(
-        data.values(of: chosen), width: data.width, classes: targets,
-        images: chosen.map { UInt64(data.rows[$0].image) }, of: task.classes.count)
+    let name = "\(place)\(control ? ", control task" : "")"
+    do {
+      let (probe, warnings) = try fits.fit(key, classes: task.classes.count, facts: facts) {
+        try make(key)
+      } learn: { probe in
+        try probe.learn(
+          data.values(of: chosen), width: data.width, classes: targets,
+          images: chosen.map { UInt64(data.rows[$0].image) }, of: task.classes.count)
+      }
+      for warning in warnings { note("\(name): \(warning)") }
+      return probe
+    } catch PluginError.failed(let plugin, let call, let reason) {
+      throw PluginError.failed(plugin: plugin, at: "\(name), \(call)", reason: reason)
     }
-    for warning in warnings { note("\(place)\(control ? ", control task" : ""): \(warning)") }
-    return probe
   }
 
   /// Digest of all that a fit depends on. A trial's key stands for model, example, condition, seed and numerics.
