@@ -59,7 +59,8 @@ extension DatasetReference {
   var json: JSON {
     var fields: [(String, JSON)] = [("path", .string(path))]
     if let limit { fields.append(("limit", .int(limit))) }
-    return .object(fields + [("offset", .int(offset))])
+    fields.append(("offset", .int(offset)))
+    return .object(fields + (cluster.map { [("cluster", .string($0))] } ?? []))
   }
 }
 

@@ -101,11 +101,12 @@ extension Manifest {
   }
 
   static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {
-    let fields = try node.fields(known: ["path", "limit", "offset"])
+    let fields = try node.fields(known: ["path", "limit", "offset", "cluster"])
     return DatasetReference(
       path: path(try fields.required("path").string(), from: folder),
       limit: try fields["limit"]?.int(in: 1...(.max)),
-      offset: try fields["offset"]?.int(in: 0...(.max)) ?? 0)
+      offset: try fields["offset"]?.int(in: 0...(.max)) ?? 0,
+      cluster: try fields["cluster"]?.string())
   }
 
   /// `word`, relative to the manifest's folder unless absolute.

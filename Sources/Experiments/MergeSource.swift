@@ -52,6 +52,13 @@ struct MergeSource {
     }
   }
 
+  /// What is independent of what; `MergedSessions` has seen that all sources are of one dataset.
+  func appendExamples(to connection: Database) throws {
+    try attached(to: connection) {
+      try connection.execute(sql: "INSERT OR REPLACE INTO main.examples SELECT * FROM source.examples")
+    }
+  }
+
   /// SQLite attaches files outside of transactions only.
   private func attached(to connection: Database, _ body: () throws -> Void) throws {
     try connection.execute(sql: "ATTACH DATABASE ? AS source", arguments: [folder.store])

@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 import GRDB
 
@@ -8,6 +9,18 @@ extension RunStore {
       try $0.execute(
         sql: "INSERT INTO sessions (manifest, provenance) VALUES (?, ?)",
         arguments: [manifest.compact, provenance.compact])
+    }
+  }
+
+  /// Notes what is independent in the dataset. It is no part of what a trial's numbers depend on: clusters that are named, or named
+  /// otherwise, after a run take their place here when it is started again.
+  package func note(_ dataset: Dataset) throws {
+    try write { connection in
+      for example in dataset.examples {
+        try connection.execute(
+          sql: "INSERT OR REPLACE INTO examples VALUES (?, ?, ?)",
+          arguments: [example.id, example.unit, dataset.unit.key])
+      }
     }
   }
 

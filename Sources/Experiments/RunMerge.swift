@@ -74,7 +74,10 @@ package struct RunMerge {
           try MergeSource(run, model).append(to: connection)
         }
       }
-      for source in shards.joined() + earlier { try MergeSource(source, "").appendTimings(to: connection) }
+      for source in shards.joined() + earlier {
+        try MergeSource(source, "").appendTimings(to: connection)
+        try MergeSource(source, "").appendExamples(to: connection)
+      }
     }
     let outcome = try outcome(store, sessions)
     try store.write { try sessions.append(to: $0, last: sessions.last(outcome)) }

@@ -1,3 +1,4 @@
+import Datasets
 import Experiments
 import Foundation
 import Statistics
@@ -7,6 +8,8 @@ package struct ComparisonSummary: Sendable {
   package let comparison: Comparison
   /// Empty where models are compared.
   package let model: String
+  /// What is independent.
+  package let unit: IndependentUnit
   package let points: [AtPoint]
   /// Where A and B were read at several hook points: intervals and p values for all of them together.
   package let grid: MaxStatistic?
@@ -25,6 +28,7 @@ package struct ComparisonSummary: Sendable {
     package let example: String
     package let label: String
     package let className: String?
+    package let cluster: String
     package let a: Double
     package let b: Double
     package var difference: Double { a - b }
@@ -51,7 +55,7 @@ package struct ComparisonSummary: Sendable {
   }
 
   private init(_ comparison: Comparison, model: String, _ readings: RunReadings) {
-    (self.comparison, self.model) = (comparison, model)
+    (self.comparison, self.model, unit) = (comparison, model, readings.unit)
     let measures = comparison.measures
     let (modelA, modelB) = comparison.kind == .model ? (comparison.a, comparison.b) : (model, model)
     let tables = (a: readings.table(modelA, measures[0]), b: readings.table(modelB, measures[1]))
@@ -82,8 +86,8 @@ extension ComparisonSummary.AtPoint {
     items = pair.parts.indices.map { row in
       let part = pair.parts[row]
       return ComparisonSummary.Item(
-        example: part.example, label: part.label, className: part.className, a: pair.columns[0][row],
-        b: pair.columns[1][row])
+        example: part.example, label: part.label, className: part.className, cluster: part.cluster,
+        a: pair.columns[0][row], b: pair.columns[1][row])
     }
     do throws(StatisticsError) {
       result = .success(try PairedDifference(pair.columns[0], pair.columns[1], clusters: pair.clusters, seed: seed))
@@ -91,11 +95,11 @@ extension ComparisonSummary.AtPoint {
   }
 
   /// What a reader must know, unmatched items first.
-  package var caveats: [String] {
+  package func caveats(_ unit: IndependentUnit) -> [String] {
     var words: [String] = []
     if unmatched.a > 0 { words.append("\(unmatched.a) items have a number in A only and are left out") }
     if unmatched.b > 0 { words.append("\(unmatched.b) items have a number in B only and are left out") }
-    if case .success(let found) = result { words += found.caveats }
+    if case .success(let found) = result { words += found.caveats.map { $0.words(unit) } }
     return words
   }
 }

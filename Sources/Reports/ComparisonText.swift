@@ -15,18 +15,18 @@ extension ComparisonSummary {
   package var sentences: [String] {
     guard !points.isEmpty else { return ["\(title): A and B share no hook point."] }
     return points.enumerated().map { index, point in
-      let caveats = point.caveats.map { "\($0.prefix(1).uppercased())\($0.dropFirst())." }
+      let caveats = point.caveats(unit).map { "\($0.prefix(1).uppercased())\($0.dropFirst())." }
       return ([sentence(point, cell: grid?.cells[index])] + caveats).joined(separator: " ")
     }
   }
 
   private func sentence(_ point: AtPoint, cell: MaxStatistic.Cell?) -> String {
-    let images = Set(point.items.map(\.example)).count
+    let units = unit.counted(Set(point.items.map(\.cluster)).count)
     let at = point.point.isEmpty ? "" : "at \(point.point), "
     let place =
-      "\(title) (\(comparison.measure.metric.name), \(at)\(counted(point.items.count, "item")) in \(counted(images, "image"))): "
+      "\(title) (\(comparison.measure.metric.name), \(at)\(counted(point.items.count, "item")) in \(units)): "
     switch point.result {
-    case .failure(let reason): return place + "no comparison, \(reason)."
+    case .failure(let reason): return place + "no comparison, \(reason.words(unit))."
     case .success(let found):
       let difference = place + "\(fixed(found.meanA, 3)) - \(fixed(found.meanB, 3)) = \(found.difference.long)"
       let test = "sign-flip \(words(ofP: found.signFlip.p))\(found.signFlip.isExact ? " exact" : "")"
@@ -53,8 +53,7 @@ extension ComparisonSummary {
   var table: TextTable {
     var table = TextTable(header: [
       "A - B", "A", "B", "difference, t interval", "BCa interval", "p, sign-flip", "p, adjusted", "d_z", "detectable",
-      "items",
-      "images",
+      "items", unit.plural,
     ])
     for (index, point) in points.enumerated() {
       guard case .success(let found) = point.result else { continue }
@@ -76,10 +75,10 @@ extension ComparisonSummary {
       var fields: [(String, JSON)] = [
         ("point", .string(point.point)), ("items", .int(point.items.count)),
         ("only_a", .int(point.unmatched.a)), ("only_b", .int(point.unmatched.b)),
-        ("caveats", .strings(point.caveats)),
+        ("caveats", .strings(point.caveats(unit))),
       ]
       switch point.result {
-      case .failure(let reason): fields.append(("refused", .string(reason.description)))
+      case .failure(let reason): fields.append(("refused", .string(reason.words(unit))))
       case .success(let found):
         fields += found.fields
         if let p = adjustedP ?? grid?.cells[index].p { fields.append(("p_adjusted", .double(p))) }
@@ -89,6 +88,7 @@ extension ComparisonSummary {
     }
     return .object([
       ("name", .string(comparison.name)), ("model", .string(model)), ("comparison", comparison.json),
+      ("cluster_by", .string(unit.key)),
       ("points", .array(points)),
     ])
   }
@@ -97,7 +97,7 @@ extension ComparisonSummary {
 extension PairedDifference {
   fileprivate var fields: [(String, JSON)] {
     [
-      ("images", .int(difference.clusters)), ("mean_a", .double(meanA)), ("mean_b", .double(meanB)),
+      ("clusters", .int(difference.clusters)), ("mean_a", .double(meanA)), ("mean_b", .double(meanB)),
       ("difference", .double(difference.mean)), ("standard_error", .double(difference.standardError)),
       ("t_interval", .array([.double(difference.low), .double(difference.high)])), ("p_t", .double(p)),
       ("bca_interval", bootstrap.map { .array([.double($0.lowerBound), .double($0.upperBound)]) } ?? .null),
@@ -150,14 +150,15 @@ extension ComparisonSummary {
     .object([("schema", .string("ablate.compare/1")), ("comparisons", .array(all.map(\.json)))])
   }
 
-  /// How many images find a true difference of `effect`, hook point by hook point.
+  /// How many images or clusters find a true difference of `effect`, hook point by hook point.
   package func power(effect: Double, power: Double) -> [String] {
     points.map { point in
       let place = "\(title)\(point.point.isEmpty ? "" : " at \(point.point)")"
       guard case .success(let found) = point.result else { return "\(place): nothing is known of the spread" }
-      guard found.difference.standardError > 0, let images = Power(found.difference, power: power).images(for: effect)
-      else { return "\(place): no spread between images, any two would do" }
-      return "\(place): \(images) images find a difference of \(fixed(effect, 3)) with a chance of \(percent(power)); "
+      guard found.difference.standardError > 0, let units = Power(found.difference, power: power).clusters(for: effect)
+      else { return "\(place): no spread between \(unit.plural), any two would do" }
+      return
+        "\(place): \(unit.counted(units)) find a difference of \(fixed(effect, 3)) with a chance of \(percent(power)); "
         + "the run's \(found.difference.clusters) find one of \(fixed(found.detectable, 3)) four times in five"
     }
   }

@@ -6,6 +6,8 @@ struct PartInstance: Hashable, Comparable {
   var example: String
   var label: String
   var className: String?
+  /// What the example belongs to that is independent of the others.
+  var cluster: String
 
   static func == (a: PartInstance, b: PartInstance) -> Bool { a.example == b.example && a.label == b.label }
   func hash(into hasher: inout Hasher) {
@@ -14,9 +16,10 @@ struct PartInstance: Hashable, Comparable {
   }
   static func < (a: PartInstance, b: PartInstance) -> Bool { (a.example, a.label) < (b.example, b.label) }
 
-  /// The label without the number that tells a second part of its name from the first: `leg#2` is a `leg`.
-  var word: String { label.split(separator: "#", maxSplits: 1).first.map(String.init) ?? label }
 }
+
+/// A part's label without the number that tells a second part of its name from the first: `leg#2` is a `leg`.
+func word(of label: String) -> String { label.split(separator: "#", maxSplits: 1).first.map(String.init) ?? label }
 
 /// One measure of one model: a number for every part, condition and hook point that was read.
 struct PartTable {
@@ -36,7 +39,8 @@ struct PartTable {
     for reading in readings {
       let value = measure.value(of: reading.values)
       guard value.isFinite else { continue }
-      let part = PartInstance(example: reading.example, label: reading.label, className: reading.className)
+      let part = PartInstance(
+        example: reading.example, label: reading.label, className: reading.className, cluster: reading.cluster)
       cells[Cell(condition: reading.condition, point: reading.point), default: [:]][part] = value
     }
     self.cells = cells
@@ -74,8 +78,8 @@ struct PartTable {
       left = all.count - parts.count
     }
 
-    /// What is independent: the image of each part.
-    var clusters: [String] { parts.map(\.example) }
+    /// What is independent: the image or the cluster of each part.
+    var clusters: [String] { parts.map(\.cluster) }
   }
 }
 

@@ -1,17 +1,10 @@
 import Foundation
 
 /// Why a statistic cannot be given.
-package enum StatisticsError: Error, Equatable, CustomStringConvertible {
+package enum StatisticsError: Error, Equatable {
   /// An interval needs the spread between at least two clusters.
   case tooFewClusters(Int)
   case notANumber
-
-  package var description: String {
-    switch self {
-    case .tooFewClusters(let count): "an interval needs at least two images, there are \(count)"
-    case .notANumber: "a value is not a number"
-    }
-  }
 }
 
 /// A mean with its interval.

@@ -1,4 +1,4 @@
-/// Two readings A and B of the same items: how far apart, and is it more than luck? Images are independent, items are not.
+/// Two readings A and B of the same items: how far apart, and is it more than luck? Clusters are independent, items are not.
 package struct PairedDifference: Sendable, Equatable {
   package var meanA: Double
   package var meanB: Double
@@ -9,14 +9,22 @@ package struct PairedDifference: Sendable, Equatable {
   package var signFlip: SignFlip
   /// The cluster bootstrap's interval; nil where there is no spread.
   package var bootstrap: ClosedRange<Double>?
-  /// Given where both readings are 0 or 1 and every image has one item.
+  /// Given where both readings are 0 or 1 and every cluster has one item.
   package var mcnemar: McNemar?
   /// Mean over standard deviation of the differences (Cohen's d_z); nil where all are equal.
   package var effectSize: Double?
-  /// The smallest true difference that so many images find four times in five.
+  /// The smallest true difference that so many clusters find four times in five.
   package var detectable: Double
   /// What a reader must know of these numbers.
-  package var caveats: [String]
+  package var caveats: [Caveat]
+
+  package enum Caveat: Sendable, Equatable {
+    case equalEverywhere
+    /// All clusters have the same difference: nothing to judge it by.
+    case noSpread
+    /// With so few clusters the sign-flip test can give no smaller p than this.
+    case fewClusters(Int, smallestP: Double)
+  }
 
   package enum Verdict: Sendable, Equatable {
     case aHigher
@@ -24,7 +32,7 @@ package struct PairedDifference: Sendable, Equatable {
     case notDistinguishable
   }
 
-  /// Both the interval and the sign-flip test must speak: with few images the t interval alone leans on normality.
+  /// Both the interval and the sign-flip test must speak: with few clusters the t interval alone leans on normality.
   package var verdict: Verdict {
     guard difference.excludesZero, signFlip.p < 0.05 else { return .notDistinguishable }
     return difference.mean > 0 ? .aHigher : .bHigher
@@ -43,27 +51,25 @@ package struct PairedDifference: Sendable, Equatable {
     let squares = differences.reduce(0) { $0 + ($1 - center) * ($1 - center) }
     let deviation = (squares / Double(max(differences.count - 1, 1))).squareRoot()
     effectSize = deviation > 0 ? center / deviation : nil
-    detectable = Power(difference, level: level).detectable(images: difference.clusters)
+    detectable = Power(difference, level: level).detectable(clusters: difference.clusters)
     let isBinary = (a + b).allSatisfy { $0 == 0 || $0 == 1 }
     if isBinary, difference.clusters == differences.count {
       mcnemar = McNemar(onlyA: differences.count { $0 > 0 }, onlyB: differences.count { $0 < 0 })
     }
-    caveats = PairedDifference.caveats(differences, difference, signFlip)
+    caveats = PairedDifference.caveats(differences, difference)
   }
 
-  private static func caveats(_ differences: [Double], _ estimate: Estimate, _ test: SignFlip) -> [String] {
-    var words: [String] = []
+  private static func caveats(_ differences: [Double], _ estimate: Estimate) -> [Caveat] {
+    var caveats: [Caveat] = []
     if differences.allSatisfy({ $0 == 0 }) {
-      words.append("A and B are equal on every item")
+      caveats.append(.equalEverywhere)
     } else if estimate.standardError == 0 {
-      words.append("all images have the same difference: there is no spread to judge it by")
+      caveats.append(.noSpread)
     }
     if estimate.clusters < 10 {
-      words.append(
-        "only \(estimate.clusters) images: the smallest p that the sign-flip test can give is "
-          + "\(1 / Double(1 << (estimate.clusters - 1)))")
+      caveats.append(.fewClusters(estimate.clusters, smallestP: 1 / Double(1 << (estimate.clusters - 1))))
     }
-    return words
+    return caveats
   }
 }
 

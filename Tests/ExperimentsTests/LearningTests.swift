@@ -9,32 +9,45 @@ import Testing
 /// Splits, classes and codes of probes that learn.
 @Suite struct LearningTests {
   @Test func `folds deal every image once, by the seed`() {
-    let folds = ImageSplit.folds(4, of: 10, seed: 1)
+    let folds = UnitSplit.folds(4, of: 10, seed: 1)
     #expect(folds.count == 4 && folds.allSatisfy { $0.train.isDisjoint(with: $0.test) })
     #expect(folds.allSatisfy { $0.train.union($0.test) == Set(0..<10) && (2...3).contains($0.test.count) })
     #expect(folds.reduce(0) { $0 + $1.test.count } == 10)
-    #expect(folds.map(\.test) == ImageSplit.folds(4, of: 10, seed: 1).map(\.test))
-    #expect(folds.map(\.test) != ImageSplit.folds(4, of: 10, seed: 2).map(\.test))
+    #expect(folds.map(\.test) == UnitSplit.folds(4, of: 10, seed: 1).map(\.test))
+    #expect(folds.map(\.test) != UnitSplit.folds(4, of: 10, seed: 2).map(\.test))
   }
 
   @Test func `each portion of a code is read by a fit on those before it`() {
-    let portions = ImageSplit.portions([0.1, 0.11, 0.5, 1], of: 10, seed: 1)
+    let portions = UnitSplit.portions([0.1, 0.11, 0.5, 1], of: 10, seed: 1)
     #expect(portions.map(\.test.count) == [1, 1, 3, 5])
     #expect(portions.map(\.train.count) == [0, 1, 2, 5])
     for (before, after) in zip(portions, portions.dropFirst()) {
       #expect(after.train == before.train.union(before.test) && after.train.isDisjoint(with: after.test))
     }
-    #expect(ImageSplit.portions([0.01, 0.02, 1], of: 3, seed: 1).map(\.test.count) == [1, 2])
+    #expect(UnitSplit.portions([0.01, 0.02, 1], of: 3, seed: 1).map(\.test.count) == [1, 2])
   }
 
-  @Test func `examples that show one picture are one image`() throws {
+  @Test func `examples that show one picture are one unit`() throws {
     let folder = try TemporaryFolder()
     try folder.writeDataset(3)
     try folder.write("image 0", to: "data/2.png")
     let examples = try folder.plan().dataset.examples
-    let numbers = try ImageNumbers(examples)
+    let numbers = UnitNumbers(examples)
     #expect(numbers.count == 2)
     #expect(numbers[examples[0]] == numbers[examples[2]] && numbers[examples[0]] != numbers[examples[1]])
+  }
+
+  @Test func `the examples of a cluster are one unit`() throws {
+    let folder = try TemporaryFolder()
+    try folder.writeDataset(4)
+    let lines = try String(contentsOfFile: folder.file("data/metadata.jsonl"), encoding: .utf8).split(separator: "\n")
+    let named = lines.enumerated().map { index, line in
+      line.replacing("{\"file", with: "{\"cluster\": \(index % 2), \"file")
+    }
+    try folder.write(named.joined(separator: "\n"), to: "data/metadata.jsonl")
+    let examples = try folder.plan().dataset.examples
+    let numbers = UnitNumbers(examples)
+    #expect(numbers.count == 2 && examples.map { numbers[$0] } == [0, 1, 0, 1])
   }
 
   /// Rows of one feature: (image, class, object) each.
@@ -45,7 +58,7 @@ import Testing
       let place = Features.Place(row: index, field: "part/\(word)", text: word)
       rows.add(
         Features(probe: "", point: "text.0.resid_post", places: [place], width: 1, values: [value(index)]), trial,
-        image: image, className: object)
+        unit: image, picture: "\(image)", className: object)
     }
     return rows
   }
@@ -54,7 +67,7 @@ import Testing
     var fit = FitDefinition()
     (fit.minImages, fit.folds) = (minImages, folds)
     return try LearningTask(
-      rows, folds: ImageSplit.folds(folds, of: images, seed: 1), fit, probe: "p", seed: 1)
+      rows, folds: UnitSplit.folds(folds, of: images, seed: 1), fit, probe: "p", seed: 1)
   }
 
   private static let table =
@@ -303,6 +316,32 @@ struct LearnedRunTests {
     let (status, errors) = try run(Self.manifest(limit: 6, probes: leaking), in: fresh)
     #expect(status == 65 && errors.contains("'renamed' shows the picture of 'parts-0003'"), "\(errors)")
     #expect(!FileManager.default.fileExists(atPath: fresh.file("run/run.sqlite")))
+  }
+
+  @Test func `neither folds nor other images tear a cluster apart`() throws {
+    let data = try TemporaryFolder()
+    let source = repository.appendingPathComponent("data/parts").path
+    let lines = try String(contentsOfFile: "\(source)/metadata.jsonl", encoding: .utf8).split(separator: "\n").prefix(
+      24)
+    let named = lines.enumerated().map { index, line in "{\"video\": \(index / 6), " + line.dropFirst() }
+    try data.write(named.joined(separator: "\n"), to: "metadata.jsonl")
+    for name in ["images", "masks"] {
+      try FileManager.default.copyItem(atPath: "\(source)/\(name)", toPath: data.file(name))
+    }
+    func refusal(_ fit: String, offset: Int = 0, limit: Int = 24) throws -> String {
+      let folder = try TemporaryFolder()
+      let probes = "  p: { plugin: nearest-mean, with: { layers: -1 }, fit: { \(fit) } }"
+      let yaml = Self.manifest(limit: limit, probes: probes)
+        .replacing("\(source), limit", with: "\(data.path), cluster: video, offset: \(offset), limit")
+      return try run(yaml, in: folder).1
+    }
+    #expect(try refusal("folds: 5").contains("4 clusters (video) cannot be dealt into 5 folds"))
+    #expect(try refusal("folds: 4, min_images: 5").contains("no class in enough clusters (video)"))
+    let train = "min_images: 2, train: { path: \(data.path), cluster: video, limit: 8 }"
+    let leak = try refusal(train, offset: 8, limit: 16)
+    #expect(
+      leak.contains("2 of the images that it would learn from") && leak.contains("is of the cluster of"), "\(leak)")
+    #expect(try refusal("folds: 4, min_images: 2, portions: []") == "")
   }
 
   @Test func `the class of the whole image can be learned from one token`() throws {

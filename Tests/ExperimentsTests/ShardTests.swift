@@ -52,11 +52,9 @@ struct ShardTests {
   /// Every table of results with its ids and in its order.
   private func everything(_ path: String) throws -> [String] {
     try RunStore(path: path, readOnly: true).read { connection in
-      try ["trials", "readings", "measurements", "receipts"].flatMap { table in
-        try Row.fetchAll(
-          connection,
-          sql: "SELECT '\(table)', * FROM \(table)" + (table == "readings" ? " ORDER BY 2, 3" : " ORDER BY rowid")
-        ).map { "\($0)" }
+      try ["trials", "readings", "measurements", "receipts", "examples"].flatMap { table in
+        let order = table == "readings" ? "2, 3" : table == "examples" ? "2" : "rowid"
+        return try Row.fetchAll(connection, sql: "SELECT '\(table)', * FROM \(table) ORDER BY \(order)").map { "\($0)" }
       }
     }
   }
@@ -216,7 +214,8 @@ struct ShardTests {
       #expect(words { _ = try merge() }.contains(difference), "\(difference)")
     }
     try folder.write("another image", to: "data/1.png")
-    #expect(words { try runShard(1, of: folder.plan(text)) }.contains("the dataset has other bytes or examples"))
+    #expect(
+      words { try runShard(1, of: folder.plan(text)) }.contains("the dataset has other bytes, examples or clusters"))
     #expect(!FileManager.default.fileExists(atPath: run.store))
   }
 

@@ -79,14 +79,14 @@ import Statistics
     #expect(holm([]).isEmpty)
   }
 
-  @Test func `the number of images is that of statsmodels to one image, and the effect it can detect is its inverse`() {
-    for (effect, chance, images) in powerReference {
+  @Test func `the number of clusters is that of statsmodels to one, and the effect it can detect is its inverse`() {
+    for (effect, chance, clusters) in powerReference {
       let power = Power(spread: 1, power: chance)
-      let needed = power.images(for: effect) ?? 0
-      #expect(abs(Double(needed) - images.rounded(.up)) <= 1, "\(effect), \(chance): \(needed)")
-      #expect(power.detectable(images: needed) <= effect && power.detectable(images: needed - 1) > effect)
+      let needed = power.clusters(for: effect) ?? 0
+      #expect(abs(Double(needed) - clusters.rounded(.up)) <= 1, "\(effect), \(chance): \(needed)")
+      #expect(power.detectable(clusters: needed) <= effect && power.detectable(clusters: needed - 1) > effect)
     }
-    #expect(Power(spread: 1).images(for: 0) == nil)
+    #expect(Power(spread: 1).clusters(for: 0) == nil)
   }
 
   @Test
@@ -133,8 +133,7 @@ import Statistics
       abs(found.difference.mean - mean(a) + 2) < 1e-12 && found.bootstrap?.contains(found.difference.mean) == true)
     let same = try PairedDifference([1, 0, 1], [1, 0, 1], clusters: ["a", "b", "c"])
     #expect(same.verdict == .notDistinguishable && same.effectSize == nil && same.bootstrap == nil && same.p == 1)
-    #expect(same.caveats.contains("A and B are equal on every item"))
-    #expect(same.caveats.contains { $0.hasPrefix("only 3 images") })
+    #expect(same.caveats == [.equalEverywhere, .fewClusters(3, smallestP: 0.25)])
     // Five images cannot speak at 5 %, however clear they are: the smallest p of the sign-flip test is 1/16.
     let few = try PairedDifference([5, 6, 7, 8, 9], [0, 0, 0, 0, 0], clusters: ["a", "b", "c", "d", "e"])
     #expect(few.difference.excludesZero && few.verdict == .notDistinguishable)

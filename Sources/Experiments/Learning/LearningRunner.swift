@@ -11,7 +11,7 @@ struct LearningRunner {
   let features: FeatureFiles
   let fits: FitFiles
   private let probes: [Learner]
-  private let images: ImageNumbers
+  private let units: UnitNumbers
   private(set) var caveats: [String] = []
 
   private struct Learner {
@@ -35,18 +35,26 @@ struct LearningRunner {
         definition: probe, fit: fit, captures: evaluator.captures(of: probe.name), lessons: lessons ?? plan)
     }
     let others = plan.training.sorted { $0.key < $1.key }.flatMap(\.value.examples)
-    images = try ImageNumbers(probes.isEmpty ? [] : plan.dataset.examples + others)
+    units = UnitNumbers(plan.dataset.examples + others)
     for probe in probes where probe.fit.train != nil { try check(probe) }
   }
 
+  /// Neither a picture nor a cluster may be on both sides.
   private func check(_ probe: Learner) throws {
-    let asked = Dictionary(plan.dataset.examples.map { (images[$0], $0) }) { first, _ in first }
-    let both = probe.lessons.dataset.examples.filter { asked[images[$0]] != nil }
-    guard let first = both.first, let same = asked[images[first]] else { return }
+    let asked = plan.dataset.examples
+    let pictures = Dictionary(asked.map { ($0.picture, $0.id) }) { first, _ in first }
+    let clusters = Dictionary(asked.compactMap { example in example.cluster.map { ($0, example.id) } }) { first, _ in
+      first
+    }
+    let both = probe.lessons.dataset.examples.compactMap { example -> String? in
+      pictures[example.picture].map { "'\(example.id)' shows the picture of '\($0)'" }
+        ?? example.cluster.flatMap { clusters[$0] }.map { "'\(example.id)' is of the cluster of '\($0)'" }
+    }
+    guard let first = both.first else { return }
     throw ExperimentError.learning(
       probe: probe.definition.name,
-      what: "\(both.count) of the images that it would learn from are among those that it is asked about, first: "
-        + "'\(first.id)' shows the picture of '\(same.id)'",
+      what:
+        "\(both.count) of the images that it would learn from are among those that it is asked about, first: \(first)",
       remedy: "give 'train' other images (offset, limit), or leave it out: folds never mix")
   }
 
@@ -128,7 +136,7 @@ struct LearningRunner {
       var training = ProbeTraining(
         plan: plan, lessons: probe.lessons, model: model, probe: probe.definition, fit: probe.fit,
         captures: probe.captures,
-        features: features, fits: fits, images: images, make: { try evaluator.learner(name, fit: $0) },
+        features: features, fits: fits, units: units, make: { try evaluator.learner(name, fit: $0) },
         checkpoint: checkpoint)
       let start = DispatchTime.now().uptimeNanoseconds
       do {
