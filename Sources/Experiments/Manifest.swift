@@ -53,8 +53,10 @@ package struct ModelReference: Sendable, Equatable {
 package struct ConditionDefinition: Sendable, Equatable {
   package var name: String
   package var steps: [ConditionStep]
-  /// The entry that a sweep made it from; nil: it is written out.
+  /// The entry that a sweep or seeds made it from; nil: it is written out.
   package var sweep: SweepPoint?
+  /// Which repetition it is, where the manifest asks for several seeds.
+  package var seed: Int?
 }
 
 package enum ConditionStep: Sendable, Equatable {
@@ -113,6 +115,8 @@ package struct ProbeDefinition: Sendable, Equatable {
   package var control: ProbeControl?
   /// How it is fitted, if it learns.
   package var fit: FitDefinition?
+  /// Which repetition it is, where the manifest asks for several seeds.
+  package var seed: Int?
 }
 
 /// What is read of every trial without a plugin.

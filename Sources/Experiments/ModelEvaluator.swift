@@ -33,7 +33,9 @@ package struct ModelEvaluator: Evaluator {
       (name: condition.name, steps: try condition.steps.map { try catalogue.spec(of: $0, model: reference.name) })
     }
     let probes = try manifest.probes.map {
-      ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use, model: reference.name), control: $0.control)
+      ProbeSpec(
+        name: $0.name, spec: try catalogue.spec(of: $0.use, model: reference.name), control: $0.control,
+        seed: manifest.seed(of: $0))
     }
     self.probes = probes
     let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name, dtype: manifest.dtype)
@@ -88,12 +90,11 @@ package struct ModelEvaluator: Evaluator {
 
   package func captures(of probe: String) -> String { session.captures(of: probe) }
 
-  package func learner(_ probe: String, fit: String) throws -> LearnedProbe {
-    guard let spec = probes.first(where: { $0.name == probe })?.spec else {
-      throw ExperimentError.learning(probe: probe, what: "there is no such probe", remedy: "")
+  package func learner(_ name: String, fit: String) throws -> LearnedProbe {
+    guard let probe = probes.first(where: { $0.name == name }) else {
+      throw ExperimentError.learning(probe: name, what: "there is no such probe", remedy: "")
     }
-    return try LearnedProbe(
-      spec, model: model.facts, seed: UInt64(bitPattern: Int64(manifest.seed)), name: fit)
+    return try LearnedProbe(probe.spec, model: model.facts, seed: probe.seed ?? 0, name: fit)
   }
 
   /// What the readings need beside the conditions that are asked for.

@@ -54,7 +54,9 @@ final class RunReadings {
   }
 
   func load(_ comparison: Comparison) throws {
-    for measure in comparison.measures { try load(measure) }
+    for side in [comparison.a, comparison.b].flatMap({ comparison.sides(of: $0, in: manifest) }) {
+      try load(side.measure)
+    }
   }
 
   /// What was read of one model; empty unless it was loaded.

@@ -45,6 +45,8 @@ extension PairedDifference.Caveat {
     case .noSpread: "all \(unit.plural) have the same difference: there is no spread to judge it by"
     case .fewClusters(let count, let p):
       "only \(unit.counted(count)): the smallest p that the sign-flip test can give is \(p)"
+    case .equalSeeds: "the numbers are the same under all seeds: nothing random was repeated"
+    case .twoSeeds: "two seeds are few: claims come somewhat too often, take three or more"
     }
   }
 }

@@ -2,12 +2,23 @@
 package struct Power: Sendable, Equatable {
   /// Standard deviation of one cluster's contribution: the standard error of a run times the root of its number of clusters.
   package var spread: Double
+  /// Squared standard error that stays however many clusters there are: the spread between seeds; and its degrees of freedom.
+  package var floor = 0.0
+  package var floorDegrees = 0.0
   /// The chance to find the effect.
   package var power: Double
   package var level: Double
 
   package init(spread: Double, power: Double = 0.8, level: Double = 0.95) {
     (self.spread, self.power, self.level) = (spread, power, level)
+  }
+
+  /// Of a mean under as many seeds as in the pilot.
+  package init(_ pilot: CrossedMean, power: Double = 0.8, level: Double = 0.95) {
+    self.init(
+      spread: (pilot.betweenClusters * Double(pilot.estimate.clusters)).squareRoot(), power: power, level: level)
+    floor = max(0, pilot.betweenSeeds - pilot.interaction)
+    floorDegrees = Double(pilot.seeds - 1)
   }
 
   package init(_ pilot: Estimate, power: Double = 0.8, level: Double = 0.95) {
@@ -19,10 +30,11 @@ package struct Power: Sendable, Equatable {
   /// (t of the level + t of the power) x standard error.
   package func detectable(clusters: Int) -> Double {
     guard clusters >= 2 else { return .infinity }
-    let degrees = Double(clusters - 1)
+    let between = spread * spread / Double(clusters)
+    let degrees = satterthwaite(between + floor, [(between, Double(clusters - 1)), (floor, floorDegrees)])
     let reach =
       StudentT.quantile((1 + level) / 2, degrees: degrees) + StudentT.quantile(power, degrees: degrees)
-    return reach * spread / Double(clusters).squareRoot()
+    return reach * (between + floor).squareRoot()
   }
 
   /// The smallest number of clusters with which `effect` is detectable; nil where it is zero or more than 2^40 are needed.

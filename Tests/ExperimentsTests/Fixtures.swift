@@ -114,7 +114,9 @@ struct FakeEvaluator: Evaluator {
     for part in example.parts {
       for layer in 0..<2 {
         for token in 3..<6 {
-          let rank = rank(condition, layer, jitter: number(example.digest, part.name, token, 3))
+          // Repetitions of a condition differ by chance.
+          let draw = condition.contains("@") ? condition : ""
+          let rank = rank(condition, layer, jitter: number(example.digest + draw, part.name, token, 3))
           for (metric, value) in [("rank", rank), ("logprob", -rank)] {
             rows.append(
               MeasuredValue(

@@ -227,6 +227,36 @@ struct LearnedRunTests {
     #expect(try one != nil && one != .int(0) && computed(10) == one)
   }
 
+  @Test func `a probe that is repeated under seeds learns from one pass, each time with other random numbers`() throws {
+    let folder = try TemporaryFolder()
+    let fit = "fit: { folds: 2, min_images: 3, portions: [], control_task: false }"
+    let probes = "  mlp: { plugin: mlp-probe, with: { layers: -1, hidden: 3, steps: 20 }, seeds: 1-2, \(fit) }"
+    let cut = "  random: { seeds: 1-2, steps: [{ plugin: random-edges }] }"
+    #expect(try run(Self.manifest(limit: 12, probes: probes, conditions: cut), in: folder) == (0, ""))
+    // 3 conditions x 2 seeds x 2 folds
+    #expect(try facts(folder)["fits"]?["made"] == .int(12))
+    func values(_ probe: String, _ condition: String) throws -> [Double] {
+      try store(folder).read {
+        try Double.fetchAll(
+          $0,
+          sql: """
+            SELECT m.value FROM measurements m JOIN trials t ON t.id = m.trial
+            WHERE m.probe = ? AND t.condition = ? AND m.metric = 'logprob' ORDER BY t.example, m.token
+            """, arguments: [probe, condition])
+      }
+    }
+    #expect(try !values("mlp@1", "clean").isEmpty && values("mlp@1", "clean") != values("mlp@2", "clean"))
+    #expect(try values("mlp@1", "random@1") != values("mlp@1", "random@2"))
+    let compared = try Command.finish([
+      "compare", folder.file("run"), "clean", "random", "--metric", "logprob", "--probe", "mlp@1",
+    ])
+    #expect(compared.status == 0 && compared.output.contains("in 12 images, under 2 seeds)"), "\(compared.output)")
+    let power = try Command.finish([
+      "power", folder.file("run"), "clean", "random", "--metric", "logprob", "--probe", "mlp@1", "--effect", "0.0001",
+    ])
+    #expect(power.status == 0 && power.output.contains("seed"), "\(power.output)\(power.errors)")
+  }
+
   @Test func `what is learned from the clean run can be asked of another`() throws {
     let folder = try TemporaryFolder()
     let cut = "  cut: [{ plugin: attention-knockout, with: { tower: vision } }]"

@@ -181,11 +181,12 @@ struct ProbeTraining {
     for row in chosen where trials.last != rows[row].trial.key { trials.append(rows[row].trial.key) }
     let places = chosen.map { "\(rows[$0].place.row)" }.joined(separator: " ")
     let classes = targets.map(String.init).joined(separator: " ")
-    let parts: [JSON] = [
+    let all: [JSON] = [
       .string("fit 1"), .string(plan.fingerprints.plugins[probe.use.plugin] ?? ""), probe.use.json,
       .string(captures), .string(lesson.point), .strings(trials), .string(SHA256.hex(places)),
       .string(SHA256.hex(classes)), .int(lesson.task.classes.count),
     ]
+    let parts = all + (probe.seed.map { [.int($0)] } ?? [])
     return SHA256.hex(JSON.array(parts).compact)
   }
 
