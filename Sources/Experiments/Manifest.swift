@@ -27,6 +27,9 @@ package struct Manifest: Sendable, Equatable {
   package var compensation: CompensationAnalysis?
   package var sweeps: [SweepAnalysis]
   package var comparisons: [Comparison]
+
+  /// Names of the probes and readings that a pass answers. The others learn behind all passes.
+  package var passReadings: [String] { probes.filter { $0.fit == nil }.map(\.name) + readings.map(\.rawValue) }
 }
 
 package struct ModelReference: Sendable, Equatable {
@@ -121,7 +124,7 @@ package struct ProbeDefinition: Sendable, Equatable {
 
 /// What is read of every trial without a plugin.
 package enum Reading: String, Sendable, CaseIterable {
-  /// Is the generated answer the right one (0 or 1)? The row's label is the generated text.
+  /// Is the generated answer the right one (0 or 1)? The row's text is the generated answer.
   case accuracy
   /// Log-probability (nats) of the right answer, teacher-forced, summed over its tokens.
   case answerLogprob = "answer_logprob"

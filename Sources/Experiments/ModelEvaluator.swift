@@ -119,13 +119,16 @@ package struct ModelEvaluator: Evaluator {
   ) throws -> [MeasuredValue] {
     let (output, input) = (outcome.output, prepared.item.input)
     guard let first = output.rows.firstIndex(of: input.ids.count - 1) else { return [] }
-    func value(_ metric: String, _ value: Double, label: String? = nil) -> [MeasuredValue] {
-      [MeasuredValue(probe: reading.rawValue, point: "", token: nil, label: label, metric: metric, value: value)]
+    func value(_ metric: String, _ value: Double, text: String? = nil) -> [MeasuredValue] {
+      [
+        MeasuredValue(
+          probe: reading.rawValue, point: "", token: nil, label: nil, metric: metric, value: value, text: text)
+      ]
     }
     switch reading {
     case .accuracy:
       let text = model.tokenizer.decode(output.generated).trimmingCharacters(in: .whitespacesAndNewlines)
-      return value("accuracy", text.lowercased() == prepared.answer.lowercased() ? 1 : 0, label: text)
+      return value("accuracy", text.lowercased() == prepared.answer.lowercased() ? 1 : 0, text: text)
     case .answerLogprob:
       let sum = input.forced.enumerated().reduce(0.0) {
         $0 + logProbability(output.logits, row: first + $1.0, of: $1.1)

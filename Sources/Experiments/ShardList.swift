@@ -35,12 +35,6 @@ package struct ShardList: Sendable, Equatable {
   /// - Parameter costs: one per example of the plan, each above 0.
   /// - Throws: `shards` where there are fewer images than shards.
   package init(_ plan: Plan, costs: [Int], count: Int, oneInstructionSet: Bool = false) throws {
-    if let probe = plan.manifest.probes.first(where: { $0.fit != nil }) {
-      throw ExperimentError.shards(
-        folder: "", what: "the probe '\(probe.name)' learns from all images, and a shard has a part of them",
-        remedy: "cut the study without it; when it is merged, `ablate run` with it computes what is missing",
-        exit: .usage)
-    }
     planDigest = plan.digest
     datasetDigest = plan.datasetDigest
     manifest = plan.manifest.resolved

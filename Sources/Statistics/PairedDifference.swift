@@ -63,12 +63,14 @@ package struct PairedDifference: Sendable, Equatable {
     let differences = zip(a, b).map { $0 - $1 }
     (meanA, meanB) = (mean(a), mean(b))
     let seeds = max(columns.count, others.count)
+    var seedsDiffer = true
     if seeds > 1 {
       let bySeed = (0..<seeds).map { seed in
         zip(columns[min(seed, columns.count - 1)], others[min(seed, others.count - 1)]).map { $0 - $1 }
       }
       let crossed = try CrossedMean(bySeed, clusters: clusters, level: level)
       (self.crossed, difference) = (crossed, crossed.estimate)
+      seedsDiffer = bySeed.contains { $0 != bySeed[0] }
     } else {
       difference = try clusteredMean(differences, clusters: clusters, level: level)
     }
@@ -86,7 +88,7 @@ package struct PairedDifference: Sendable, Equatable {
       mcnemar = McNemar(onlyA: differences.count { $0 > 0 }, onlyB: differences.count { $0 < 0 })
     }
     caveats = PairedDifference.caveats(differences, difference)
-    if let crossed, crossed.betweenSeeds == 0, crossed.interaction == 0 { caveats.append(.equalSeeds) }
+    if !seedsDiffer { caveats.append(.equalSeeds) }
     if seeds == 2 { caveats.append(.twoSeeds) }
   }
 

@@ -132,8 +132,8 @@ struct FakeEvaluator: Evaluator {
     )
     rows.append(
       MeasuredValue(
-        probe: "accuracy", point: "", token: nil, label: "a cat", metric: "accuracy",
-        value: condition == "clean" ? 1 : 0))
+        probe: "accuracy", point: "", token: nil, label: nil, metric: "accuracy", value: condition == "clean" ? 1 : 0,
+        text: "a cat"))
     rows.append(
       MeasuredValue(
         probe: "lens", point: "text.1.resid_post", token: 3, label: "leg", metric: "word_1", value: .nan,

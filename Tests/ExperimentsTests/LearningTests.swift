@@ -153,8 +153,8 @@ struct LearnedRunTests {
     return (done.status, done.errors)
   }
 
-  private func store(_ folder: TemporaryFolder) throws -> RunStore {
-    try RunStore(path: RunFolder(folder.file("run")).store, readOnly: true)
+  private func store(_ folder: TemporaryFolder, _ name: String = "run") throws -> RunStore {
+    try RunStore(path: RunFolder(folder.file(name)).store, readOnly: true)
   }
 
   private func facts(_ folder: TemporaryFolder) throws -> JSON {
@@ -164,8 +164,8 @@ struct LearnedRunTests {
     return try JSON(parsing: text ?? "null")
   }
 
-  private func values(_ folder: TemporaryFolder) throws -> [String] {
-    try store(folder).read {
+  private func values(_ folder: TemporaryFolder, _ name: String = "run") throws -> [String] {
+    try store(folder, name).read {
       try String.fetchAll(
         $0,
         sql: """
@@ -232,7 +232,7 @@ struct LearnedRunTests {
     let fit = "fit: { folds: 2, min_images: 3, portions: [], control_task: false }"
     let probes = "  mlp: { plugin: mlp-probe, with: { layers: -1, hidden: 3, steps: 20 }, seeds: 1-2, \(fit) }"
     let cut = "  random: { seeds: 1-2, steps: [{ plugin: random-edges }] }"
-    #expect(try run(Self.manifest(limit: 12, probes: probes, conditions: cut), in: folder) == (0, ""))
+    #expect(try run(Self.manifest(probes: probes, conditions: cut), in: folder) == (0, ""))
     // 3 conditions x 2 seeds x 2 folds
     #expect(try facts(folder)["fits"]?["made"] == .int(12))
     func values(_ probe: String, _ condition: String) throws -> [Double] {
@@ -250,7 +250,7 @@ struct LearnedRunTests {
     let compared = try Command.finish([
       "compare", folder.file("run"), "clean", "random", "--metric", "logprob", "--probe", "mlp@1",
     ])
-    #expect(compared.status == 0 && compared.output.contains("in 12 images, under 2 seeds)"), "\(compared.output)")
+    #expect(compared.status == 0 && compared.output.contains("images, under 2 seeds)"), "\(compared.output)")
     let power = try Command.finish([
       "power", folder.file("run"), "clean", "random", "--metric", "logprob", "--probe", "mlp@1", "--effect", "0.0001",
     ])
@@ -406,19 +406,54 @@ struct LearnedRunTests {
     #expect(compared.status == 0 && compared.output.contains("demo-compensating is higher"), "\(compared.output)")
   }
 
-  @Test func `a study with a probe that learns is not cut`() throws {
-    let folder = try TemporaryFolder()
-    try folder.write(Self.manifest(probes: "  p: { plugin: nearest-mean, fit: {} }"), to: "m.yaml")
-    let cut = try Command.finish(
-      ["plan", folder.file("m.yaml"), "--shards", "2", "--by-count", "--out", folder.file("run")])
-    #expect(cut.status == 64 && cut.errors.contains("learns from all images"), "\(cut.errors)")
-  }
-
-  @Test func `verify leaves learned rows alone`() throws {
+  @Test func `shards leave what probes learn from, and the merge learns as the undivided run does`() throws {
     let folder = try TemporaryFolder()
     let probes = "  lens: { plugin: logit-lens }\n  p: { plugin: nearest-mean, \(Self.small) }"
     #expect(try run(Self.manifest(probes: probes), in: folder) == (0, ""))
-    let verified = try Command.finish(["verify", folder.file("run"), "--sample", "3"])
-    #expect(verified.status == 0 && verified.output.hasPrefix("3 trials, "), "\(verified.output)\(verified.errors)")
+    let (manifest, study) = (folder.file("m.yaml"), folder.file("study"))
+    func finish(_ arguments: [String]) throws -> String {
+      let done = try Command.finish(arguments)
+      #expect(done.status == 0, "\(arguments.joined(separator: " ")): \(done.errors)")
+      return done.output
+    }
+    _ = try finish(["plan", manifest, "--shards", "3", "--by-count", "--out", study])
+    // Killed in its middle, then started again.
+    let process = try Command.start(["run", manifest, "--out", study, "--shard", "1/3", "--quiet"])
+    while process.isRunning, (try? store(folder, "study/shards/0001").totals().attempts) ?? 0 == 0 { usleep(2000) }
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+    for shard in 1...3 { _ = try finish(["run", manifest, "--out", study, "--shard", "\(shard)/3", "--quiet"]) }
+    let again = try finish(["run", manifest, "--out", study, "--shard", "2/3", "--quiet"])
+    #expect(again.contains("8 trials in ") && again.contains(": 0 computed now, 8 stored before"), "\(again)")
+    #expect(try finish(["status", study]).contains("shards: 3 done"))
+
+    #expect(try finish(["merge", study]).contains("learned from all shards: 24 trials"))
+    let learned = try values(folder, "study")
+    #expect(try learned == values(folder))
+    #expect(try !finish(["merge", study]).contains("learned from") && values(folder, "study") == learned)
+    #expect(try finish(["verify", study, "--sample", "2"]).contains("learned anew"))
+  }
+
+  @Test func `verify learns one fold anew, and finds a learned row that is another`() throws {
+    let folder = try TemporaryFolder()
+    let cut = "  cut: [{ plugin: attention-knockout, with: { tower: vision } }]"
+    let probes = "  lens: { plugin: logit-lens }\n  p: { plugin: nearest-mean, \(Self.small) }"
+    #expect(try run(Self.manifest(probes: probes, conditions: cut), in: folder) == (0, ""))
+    let verified = try Command.finish(["verify", folder.file("run"), "--sample", "48"])
+    #expect(verified.status == 0 && verified.output.hasPrefix("48 trials, "), "\(verified.output)\(verified.errors)")
+    // 2 conditions x 2 hook points x (a fold, its control and a portion, unless the example is in the first, of which there is no fit)
+    let fits = try #require(verified.output.firstMatch(of: /demo-compensating, (\S+), learned anew: (8|12) fits/))
+    try RunStore(path: RunFolder(folder.file("run")).store).write {
+      try $0.execute(
+        sql: """
+          UPDATE measurements SET value = value - 1e-7 WHERE rowid = (
+            SELECT min(m.rowid) FROM measurements m JOIN trials t ON t.id = m.trial
+            WHERE t.example = ? AND m.probe = 'p' AND m.metric = 'logprob')
+          """, arguments: [String(fits.1)])
+    }
+    let wrong = try Command.finish(["verify", folder.file("run"), "--sample", "48"])
+    #expect(
+      wrong.status == 65 && wrong.errors.contains("1 of 48 trials have other values: demo-compensating, \(fits.1), "))
+    #expect(wrong.errors.contains("logprob is"), "\(wrong.errors)")
   }
 }

@@ -97,10 +97,11 @@ import Experiments
     #expect(manifest.conditions.map(\.name) == ["clean", "random@1", "random@2", "random@3"])
     #expect(manifest.conditions.map(\.base) == ["clean", "random", "random", "random"])
     #expect(manifest.probes.map(\.name) == ["p@4", "p@2"] && manifest.probes.map(\.base) == ["p", "p"])
-    #expect(try load(manifest.resolved.pretty) == manifest)
+    let again = try load(manifest.resolved.pretty)
+    #expect(again.conditions == manifest.conditions && again.probes == manifest.probes)
     let swept = try seeded("\"r<k>\": { sweep: { k: 0-1 }, seeds: 7, steps: [{ plugin: p, with: { layers: <k> } }] }")
     #expect(swept.conditions.map(\.name) == ["clean", "r0@7", "r1@7"] && swept.conditions[1].base == "r0")
-    #expect(try load(swept.resolved.pretty) == swept)
+    #expect(try load(swept.resolved.pretty).conditions == swept.conditions)
   }
 
   @Test(arguments: [

@@ -266,6 +266,31 @@ import Testing
     #expect(warnings.contains("strong, blind: 1 parts lack one of the four conditions and are left out"))
   }
 
+  @Test func `one image, equal numbers and a difference without spread are told in the result`() throws {
+    func sentence(limit: Int, _ a: String, _ b: String, _ metric: String) throws -> String {
+      let folder = try run(manifestText(limit: limit))
+      let all = try ComparisonSummary.all(in: folder.file("run")) { manifest in
+        try Comparison(name: "x", a, b, in: manifest, metric: metric)
+      }
+      return try #require(all.first?.sentences.first)
+    }
+    #expect(
+      try sentence(limit: 1, "clean", "vision_cut", "accuracy")
+        .hasSuffix("no comparison, an interval needs at least two images, there are 1."))
+    let ties = try sentence(limit: 6, "vision_cut", "text_cut", "accuracy")
+    #expect(ties.contains("not distinguishable") && ties.contains("A and B are equal on every item."), "\(ties)")
+    let constant = try sentence(limit: 6, "clean", "text_cut", "accuracy")
+    #expect(constant.contains("All images have the same difference: there is no spread to judge it by."), "\(constant)")
+    let folder = try run(manifestText(limit: 1))
+    #expect(try RunReport(path: folder.file("run")).text.contains("no contrast, an interval needs at least two images"))
+  }
+
+  @Test func `a dataset that is not the one of the run gives no gallery, and the page says so`() throws {
+    let folder = try run()
+    try folder.write("another image", to: "data/1.png")
+    #expect(try RunReport(path: folder.file("run")).html.contains("is not the one that was run: no gallery"))
+  }
+
   @Test func `a comparison without a common item is refused`() throws {
     let folder = try run()
     #expect {

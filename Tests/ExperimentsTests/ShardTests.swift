@@ -163,6 +163,22 @@ struct ShardTests {
       try $0.execute(sql: "DELETE FROM measurements WHERE rowid = 9")
     }
     #expect(words { _ = try merge() }.contains("lens, number of rows is 24, and 25 elsewhere"))
+    // A number and the words beside it are compared, each.
+    for (change, difference) in [
+      ("value = 1 - value", "accuracy, accuracy is 0.0, and 1.0 elsewhere"),
+      ("text = 'a dog'", "accuracy, accuracy in words is 'a dog', and 'a cat' elsewhere"),
+    ] {
+      try FileManager.default.removeItem(atPath: run.shard(2, attempt: 1).path)
+      try FileManager.default.copyItem(atPath: run.shard(2).path, toPath: run.shard(2, attempt: 1).path)
+      try RunStore(path: run.shard(2, attempt: 1).store).write {
+        try $0.execute(
+          sql:
+            "UPDATE measurements SET \(change) WHERE rowid = (SELECT min(rowid) FROM measurements WHERE metric = 'accuracy')"
+        )
+      }
+      let said = words { _ = try merge() }
+      #expect(said.contains(difference), "\(said)")
+    }
   }
 
   @Test func `while a process writes a shard, another one writes beside it, and the rows are merged once`() throws {

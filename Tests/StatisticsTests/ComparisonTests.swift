@@ -190,7 +190,7 @@ import Statistics
       if all.excludesZero { oneWay += 1 }
     }
     #expect((5...38).contains(crossed), "\(crossed) of \(runs)")
-    #expect(oneWay > 100, "\(oneWay) of \(runs)")
+    #expect(oneWay > 60, "\(oneWay) of \(runs)")
   }
 
   @Test func `more images cannot make good what differs between seeds`() throws {
@@ -200,7 +200,7 @@ import Statistics
     let t =
       StudentT.quantile(0.975, degrees: crossed.estimate.degrees)
       + StudentT.quantile(0.8, degrees: crossed.estimate.degrees)
-    #expect(abs(reach - t * crossed.estimate.standardError) < 0.01 * reach)
+    #expect(abs(reach - t * crossed.estimate.standardError) < 0.03 * reach)
     #expect(power.clusters(for: 0.1) == nil && power.clusters(for: 2 * reach) ?? 99 <= 8)
   }
 

@@ -18,6 +18,8 @@ struct ProbeTraining {
   let features: FeatureFiles
   let fits: FitFiles
   let units: UnitNumbers
+  /// The one unit that is asked about; nil: all.
+  let only: Int?
   /// A probe that has learned nothing; its random numbers follow from the name.
   let make: (_ name: String) throws -> LearnedProbe
   /// Called before each hook point; throws to stop.
@@ -96,6 +98,7 @@ struct ProbeTraining {
     let data = try rows(point, source, lessons)
     let folds = splits
     let portions = fit.train == nil ? UnitSplit.portions(fit.portions, of: askedUnits, seed: seed) : []
+    func isAsked(_ split: UnitSplit) -> Bool { only.map(split.test.contains) ?? true }
     let task = try LearningTask(data, folds: folds, fit, by: lessons.dataset.unit, probe: probe.name, seed: seed)
     let place = "\(probe.name) (\(model), \(source), \(point))"
     for caveat in task.caveats { note("\(probe.name) (\(model)): \(caveat)", fits: 0) }
@@ -107,11 +110,11 @@ struct ProbeTraining {
       let isSame = condition == source && fit.train == nil
       let asked = isSame ? data : try rows(point, condition, plan)
       var answers = LearnedAnswers(rows: asked.rows, task: task)
-      for split in folds {
+      for split in folds.filter(isAsked) {
         answers.take(try predict(asked, split, lesson, control: false, place), as: .classes)
         if fit.controlTask { answers.take(try predict(asked, split, lesson, control: true, place), as: .control) }
       }
-      for split in portions {
+      for split in portions.filter(isAsked) {
         answers.take(try predict(asked, split, lesson, control: false, place), as: .code(learned: lesson.count(split)))
       }
       for (key, values) in answers.measurements(probe: probe.name, point: point) { found[key, default: []] += values }
