@@ -80,7 +80,7 @@ import Testing
           let mine = try #require(values.first { $0.metric == metric && $0.point.isEmpty }?.value)
           #expect(abs(mine - (try #require(expected))) <= 2e-4, "\(example.id) \(name) \(metric)")
         }
-        if condition == "clean" { #expect(values.first { $0.metric == "accuracy" }?.label == wanted.answer) }
+        if condition == "clean" { #expect(values.first { $0.metric == "accuracy" }?.text == wanted.answer) }
       }
     }
     #expect(compared > 1000)
