@@ -34,6 +34,9 @@ extension VisionLanguageModel {
   /// The next sweep computes image and prompt anew.
   package func forget() { (keptImage, keptPass) = (nil, nil) }
 
+  /// The next sweep computes the prompt anew, of the same image's features.
+  package func forgetPass() { keptPass = nil }
+
   /// The projector's output of the requests among `ids` that have something to do before the text tower.
   ///
   /// - Parameter plan: nil to compute every row.

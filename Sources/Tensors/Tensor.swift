@@ -16,17 +16,50 @@ package final class FloatStorage: @unchecked Sendable {
   package static var allocatedBytes: Int { allocated.load(ordering: .relaxed) }
   private static let allocated = Atomic(0)
 
+  /// Bytes from which on memory is asked of the system in huge pages: a packed weight of a large model would otherwise be millions of small
+  /// ones, each of them a fault when it is first written and a walk of the page table when it is read.
+  private static let large = 8 << 20
+  /// Bytes of the mapping, where memory was asked of the system.
+  private let mapped: Int?
+
   /// `count` zeros.
   package init(zeros count: Int) {
     let bytes = max(count, 1) * MemoryLayout<Float>.stride
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-    raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-    base = raw.assumingMemoryBound(to: Float.self)
     self.count = count
     FloatStorage.allocated.add(bytes, ordering: .relaxed)
+    if bytes >= FloatStorage.large, let fresh = HugePages.map(bytes) {
+      (base, mapped) = (fresh.assumingMemoryBound(to: Float.self), bytes)
+      return
+    }
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+    raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    (base, mapped) = (raw.assumingMemoryBound(to: Float.self), nil)
   }
 
-  deinit { UnsafeMutableRawPointer(base).deallocate() }
+  deinit {
+    if let mapped { HugePages.unmap(base, mapped) } else { UnsafeMutableRawPointer(base).deallocate() }
+  }
+}
+
+/// Zeroed memory of the system's own that starts on a huge page; the system decides whether it can give huge pages.
+private enum HugePages {
+  private static let size = 2 << 20
+
+  static func map(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    let span = rounded(bytes)
+    guard let start = mmap(nil, span + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      start != MAP_FAILED
+    else { return nil }
+    let lead = rounded(Int(bitPattern: start)) - Int(bitPattern: start)
+    if lead > 0 { munmap(start, lead) }
+    if lead < size { munmap(start + lead + span, size - lead) }
+    _ = madvise(start + lead, span, MADV_HUGEPAGE)
+    return start + lead
+  }
+
+  static func unmap(_ start: UnsafeMutableRawPointer, _ bytes: Int) { munmap(start, rounded(bytes)) }
+
+  private static func rounded(_ bytes: Int) -> Int { (bytes + size - 1) / size * size }
 }
 
 /// A dense f32 tensor with value-like use: shape beside shared storage. Copying shares the storage.

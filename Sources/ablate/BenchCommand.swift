@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Foundation
 import Models
 import PluginHost
@@ -14,10 +15,12 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var plugins: PluginOptions
   @Option(help: "Forward passes; the median counts.") var repeats = 7
   @Flag(
-    help: "One turn for each line of standard input, 'clean', 'hooked' or a sweep: to alternate with other programs.")
+    help: "One turn for each line of standard input, a workload or 'hooked': to alternate with other programs.")
   var paced = false
-  @Option(help: "A sweep of conditions against the clean pass instead.")
-  var sweep: BenchSweep?
+  @Option(help: "With --paced: a safetensors file for what each workload's first part gives.")
+  var logits: String?
+  @Option(help: "A workload against the clean pass instead; 'heads:64': only so many of its conditions.")
+  var sweep: BenchWorkload?
 
   func validate() throws {
     guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeats must lie in 1...1000000") }
@@ -30,7 +33,7 @@ struct BenchCommand: ParsableCommand {
     let input = try example.input(model)
     if let sweep { return try sweep.measure(model, input, repeats: repeats) }
     let (clean, hooked) = (try session(model, [], reuse: false), try session(model, specs, reuse: false))
-    if paced { return try runPaced(clean, hooked, input) }
+    if paced { return try runPaced(hooked, input) }
     var times: (clean: [Double], hooked: [Double], visits: Int) = ([], [], 0)
     for _ in 0...repeats {  // the first round compiles kernels and does not count; the two kinds alternate
       times.clean.append(try time(clean, input).milliseconds)
@@ -57,15 +60,24 @@ struct BenchCommand: ParsableCommand {
         extra * 1e6 / Double(max(1, times.visits))))
   }
 
-  private func runPaced(_ clean: Session, _ hooked: Session, _ input: ModelInput) throws {
+  private func runPaced(_ hooked: Session, _ input: ModelInput) throws {
     // Past print's buffer: somebody waits for it.
     func tell(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
+    if let logits {
+      let firsts = try BenchWorkload.allValueStrings.compactMap { name in
+        try BenchWorkload(argument: name + ":1").map { (name: name, tensor: try $0.work(hooked.model, input).run()) }
+      }
+      try writeSafetensors(firsts, metadata: [:], to: logits)
+    }
     tell("ready")
     while let line = readLine() {
-      if let sweep = BenchSweep(rawValue: line) {
-        tell("\(try sweep.milliseconds(clean.model, input))")
+      if line == "hooked" {
+        tell("\(try time(hooked, input).milliseconds)")
+      } else if let workload = BenchWorkload(argument: line) {
+        tell("\(try workload.milliseconds(hooked.model, input))")
       } else {
-        tell("\(try time(line == "hooked" ? hooked : clean, input).milliseconds)")
+        let known = ["hooked"] + BenchWorkload.allValueStrings
+        throw ValidationError("'\(line)' is no workload: " + known.joined(separator: ", "))
       }
     }
   }

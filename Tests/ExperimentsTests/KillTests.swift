@@ -1,6 +1,7 @@
 import Experiments
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @Suite(.enabled(if: Command.path != nil, "the command is not built beside the tests"), .serialized)
@@ -11,7 +12,7 @@ struct KillTests {
     #expect(whole.status == 0, "\(whole.errors)")
     let expected = try study.folder.rows(in: "whole")
     #expect(expected.count > 100)
-    var generator = SplitMix(state: 20_251_124)
+    var generator = SeededNumbers(20_251_124)
     var (kills, folders, resumed) = (0, 0, 0)
     while kills < 50 {
       let out = "killed-\(folders)"
@@ -49,18 +50,5 @@ struct KillTests {
       #expect(try study.finish(out: out).status == 0)
       #expect(try study.folder.rows(in: out) == study.folder.rows(in: "whole"))
     }
-  }
-}
-
-/// SplitMix64, of Steele, Lea and Flood (OOPSLA 2014).
-private struct SplitMix {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -1,5 +1,6 @@
 import CKernels
 import Foundation
+import TestSupport
 import Testing
 
 /// The elementwise and row-wise kernels against their formulas in double precision.

@@ -1,5 +1,6 @@
 #if arch(x86_64)
   import Tensors
+  import TestSupport
   import Testing
 
   /// The loader picks one of three builds of each kernel. They must agree to the bit, or a result would depend on the machine.

@@ -1,6 +1,7 @@
 import Foundation
 import Models
 import Tensors
+import TestSupport
 import Testing
 
 /// The logit lens against ranks counted by hand in whole rows of logits.

@@ -1,4 +1,5 @@
 import Models
+import TestSupport
 import Testing
 
 /// Plans by hand: six rows, three layers, two heads; row 5 is read behind the last layer.

@@ -2,6 +2,7 @@ import Checkpoints
 import Foundation
 import Models
 import Tensors
+import TestSupport
 import Testing
 
 /// Where the packed weights live changes no bit.

@@ -1,23 +1,12 @@
 import Foundation
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// Seeded damage to libraries and manifests: what is refused is refused in words, and what is accepted can be loaded.
 /// `make fuzz` runs a million of each.
 @Suite(.serialized) struct FuzzTests {
   private static let runs = ProcessInfo.processInfo.environment["ABLATE_FUZZ_RUNS"].flatMap { Int($0) } ?? 2000
-
-  /// SplitMix64: small, and the same everywhere.
-  private struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return z ^ (z >> 31)
-    }
-  }
 
   // MARK: libraries
 
@@ -48,7 +37,7 @@ import Testing
     return ranges.joined().filter { !trusted.contains($0) }
   }
 
-  private static func damage(_ whole: [UInt8], _ structure: [Int], _ random: inout Random) -> [UInt8] {
+  private static func damage(_ whole: [UInt8], _ structure: [Int], _ random: inout SeededNumbers) -> [UInt8] {
     var bytes = whole
     for _ in 0...Int.random(in: 0..<3, using: &random) {
       let at = structure.randomElement(using: &random) ?? 0
@@ -83,7 +72,7 @@ import Testing
     let shop = try PluginWorkshop()
     let whole = Array(try Data(contentsOf: URL(fileURLWithPath: shop.compile(PluginWorkshop.source(), to: "whole.so"))))
     let structure = Self.structure(whole)
-    var random = Random(state: 1)
+    var random = SeededNumbers(1)
     var (refused, loaded, ends): (Int, Int, [String]) = (0, 0, [])
     for run in 0..<Self.runs {
       let bytes = Self.damage(whole, structure, &random)
@@ -113,7 +102,7 @@ import Testing
       "{", "}", "[", "]", "\"", ":", ",", "null", "true", "1e400", "-0", "99999999999999999999", "\\u0000", "\\ud800",
       "\u{FEFF}", "id", "all", "../", String(repeating: "[", count: 600), "\u{0}", "\u{E000}", "1e-9999", "0x10",
     ].map { Array($0.utf8) }
-    var random = Random(state: 2)
+    var random = SeededNumbers(2)
     var (refused, accepted) = (0, 0)
     for _ in 0..<Self.runs * 5 {
       var bytes = Array(good.utf8)
