@@ -44,7 +44,7 @@ func plugin(_ name: String, _ command: [String], plain: Bool = false) throws -> 
 }
 
 func open(_ manifest: PluginManifest, _ executor: Executor) throws -> any PluginCalls {
-  try executor.open(
+  try Placement(executor, .asked(by: "the benchmark")).open(
     manifest, parameters: manifest.resolve([:]), model: ModelFacts(),
     services: HostServices(emit: { _, _, _ in }, randomKey: { _ in SIMD2(0, 0) }))
 }

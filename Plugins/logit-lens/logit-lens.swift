@@ -2,8 +2,9 @@
 // item.
 //
 // For every label field "part/..." it asks for the rank, logit and log-probability of that label at the rows of the
-// mask of the same name, and, with `words`, for the words that stand first there. The host answers within the pass; this
-// file only asks, and gives the answers their names.
+// mask of the same name, and, with `words`, for the words that stand first there. With `matrix: embedding` it is the
+// embedding lens: which word of the input a row looks like. The host answers within the pass; this file only asks, and
+// gives the answers their names.
 import Glibc
 import PluginABI
 
@@ -42,6 +43,7 @@ final class LogitLens {
   /// nil where the vocabulary cannot be read: "known", "all", or ids such as "0-31999".
   init?(_ host: UnsafePointer<ablate_host>, known: Int32, _ values: [ablate_value]) {
     self.host = host
+    var norm: String?
     reading.struct_size = UInt32(MemoryLayout<ablate_reading>.size)
     reading.op = ABLATE_READ_LENS
     for value in values {
@@ -51,7 +53,9 @@ final class LogitLens {
       case "layers": layers = text
       case "tokens": tokens = text
       case "labels": field = text
-      case "norm": reading.normed = text == "final" ? 1 : 0
+      case "norm": norm = text
+      case "matrix" where text == "embedding": reading.scores |= ABLATE_SCORE_EMBEDDING
+      case "score" where text == "cosine": reading.scores |= ABLATE_SCORE_COSINE
       case "vocabulary" where text == "all": break  // a count of 0 is all of them
       case "vocabulary" where text == "known": reading.vocabulary_count = Int64(known)
       case "vocabulary":
@@ -65,6 +69,9 @@ final class LogitLens {
       default: break
       }
     }
+    // Input embeddings enter the first layer, and the unembedding reads what leaves the final norm.
+    let usual = reading.scores & ABLATE_SCORE_EMBEDDING == 0 ? "final" : "none"
+    reading.normed = (norm ?? usual) == "final" ? 1 : 0
   }
 
   static let forms = [
@@ -215,14 +222,17 @@ nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
   let params = [
     param("sites", ABLATE_T_STRV, choices: sites), param("layers", ABLATE_T_SELECTOR, "all"),
     param("tokens", ABLATE_T_SELECTOR), param("labels", ABLATE_T_STR, "part"),
-    param("norm", ABLATE_T_STR, "final", choices: ["final", "none"]), param("vocabulary", ABLATE_T_STR, "known"),
+    param("norm", ABLATE_T_STR, choices: ["final", "none"]),
+    param("matrix", ABLATE_T_STR, "unembedding", choices: ["unembedding", "embedding"]),
+    param("score", ABLATE_T_STR, "product", choices: ["product", "cosine"]),
+    param("vocabulary", ABLATE_T_STR, "known"),
     param("forms", ABLATE_T_STRV, choices: ["spaced", "bare", "capital", "plural"]),
     param("pieces", ABLATE_T_STR, "exclude", choices: LogitLens.pieces),
     param("ties", ABLATE_T_STR, "mean", choices: ["mean", "best"]), param("words", ABLATE_T_I64, most: 20),
   ]
   var plugin = ablate_plugin()
   (plugin.struct_size, plugin.kind) = (UInt32(MemoryLayout<ablate_plugin>.size), ABLATE_PROBE)
-  (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("2.1.0"), 2)
+  (plugin.id, plugin.version, plugin.determinism) = (memory.text("logit-lens"), memory.text("2.2.0"), 2)
   (plugin.params, plugin.n_params) = (UnsafePointer(memory.array(params)), UInt64(params.count))
   plugin.create = { host, model, values, n, error in
     guard let made = LogitLens(host!, known: model!.pointee.known_vocabulary, elements(values, n)) else {

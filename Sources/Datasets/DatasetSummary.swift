@@ -40,6 +40,8 @@ package struct DatasetSummary: Sendable {
   package let model: String?
   package private(set) var examples = 0
   package private(set) var images = 0
+  /// Where the dataset names clusters.
+  package private(set) var clusters: String?
   package private(set) var sizes: [(size: String, images: Int)] = []
   package private(set) var classes: [(name: String, examples: Int)] = []
   package private(set) var labels: [Label] = []
@@ -56,6 +58,7 @@ package struct DatasetSummary: Sendable {
       progress(example.id)
     }
     images = counter.pictures.count
+    if dataset.unit != .image { clusters = dataset.unit.counted(Set(dataset.examples.map(\.unit)).count) }
     sizes = counter.sizes.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
     classes = counter.classes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     labels = counter.labels.values.sorted { ($0.className, $0.label) < ($1.className, $1.label) }
@@ -140,7 +143,8 @@ extension DatasetSummary {
     }
     return .object([
       ("schema", .string("ablate.dataset/1")), ("path", .string(path)), ("model", model.map(JSON.string) ?? .null),
-      ("examples", .int(examples)), ("images", .int(images)), ("parts", .int(parts)),
+      ("examples", .int(examples)), ("images", .int(images)), ("clusters", clusters.map(JSON.string) ?? .null),
+      ("parts", .int(parts)),
       ("sizes", .object(sizes.map { ($0.size, JSON.int($0.images)) })),
       ("classes", .object(classes.map { ($0.name, JSON.int($0.examples)) })), ("labels", .array(labels)),
       ("left_out", omissions.json),
@@ -168,7 +172,8 @@ extension DatasetSummary {
       zip(cells, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: "  ")
     }
     let shown = sizes.prefix(5).map { "\($0.images) of \($0.size)" }.joined(separator: ", ")
-    var text = "\(path): \(self.examples) examples of \(images) images, \(parts) parts\n"
+    let named = clusters.map { " in \($0)" } ?? ""
+    var text = "\(path): \(self.examples) examples of \(images) images\(named), \(parts) parts\n"
     text += "images: \(shown)\(sizes.count > 5 ? ", and \(sizes.count - 5) more sizes" : "")\n\n"
     text += lines.joined(separator: "\n") + "\n"
     if let model {

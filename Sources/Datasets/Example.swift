@@ -12,6 +12,10 @@ package struct Example: Sendable, Equatable {
   package var answer: String
   /// What is in the image, for grouping; nil when the dataset does not say.
   package var className: String?
+  /// Of the image file's bytes, 16 hex digits of SHA-256: examples of one picture have the same.
+  package var picture: String
+  /// What the dataset names as this example's cluster: a scene, a photographer, a video. Either all examples have one or none.
+  package var cluster: String?
   package var parts: [Part]
   /// The keys of the row that have no meaning here, as they were.
   package var meta: [(String, JSON)]
@@ -30,6 +34,9 @@ package struct Example: Sendable, Equatable {
     /// The pixel value that marks the part; nil: any but 0.
     package var value: Int?
   }
+
+  /// Examples of one unit are not independent of each other; see `IndependentUnit`.
+  package var unit: String { cluster ?? picture }
 
   package static func == (a: Example, b: Example) -> Bool { a.id == b.id && a.digest == b.digest }
 }

@@ -4,10 +4,12 @@ import Foundation
 /// Reads lines of one `metadata.jsonl`; remembers which names were seen and the digests of files that lines share.
 struct ExampleReader {
   let folder: String
+  /// The key that names an example's cluster.
+  let clusterKey: String
   private var places: [String: String] = [:]
   private var digests: [String: String] = [:]
 
-  init(folder: String) { self.folder = folder }
+  init(folder: String, clusterKey: String) { (self.folder, self.clusterKey) = (folder, clusterKey) }
 
   mutating func example(_ line: Data, place: String) throws -> Example {
     let row = try Row(line, place: place)
@@ -20,9 +22,11 @@ struct ExampleReader {
     guard prompt.components(separatedBy: "<image>").count == 2 else {
       throw row.refuse("the prompt does not hold <image> exactly once", remedy: "write <image> where the image goes")
     }
+    let imagePath = path(fileName)
     var example = Example(
-      id: id, imagePath: path(fileName), prompt: prompt, answer: try row.text("answer"),
-      className: try row.optionalText("class"), parts: try parts(row), meta: row.others, digest: "", place: place)
+      id: id, imagePath: imagePath, prompt: prompt, answer: try row.text("answer"),
+      className: try row.optionalText("class"), picture: String(try fileDigest(imagePath, place).prefix(16)),
+      cluster: try row.name(clusterKey), parts: try parts(row), meta: row.others, digest: "", place: place)
     example.digest = try digest(of: example)
     return example
   }
@@ -81,7 +85,7 @@ private struct Row {
   /// `parts[2]: ` inside of a part.
   private let prefix: String
 
-  static let known = ["file_name", "id", "prompt", "answer", "class", "parts"]
+  static let known = ["file_name", "id", "prompt", "answer", "class", "cluster", "parts"]
 
   init(_ line: Data, place: String) throws {
     guard let fields = try? JSONSerialization.jsonObject(with: line) as? [String: Any] else {
@@ -107,6 +111,12 @@ private struct Row {
     guard let value = fields[key], !(value is NSNull) else { return nil }
     guard let text = value as? String, !text.isEmpty else { throw refuse("'\(key)' is not text") }
     return text
+  }
+
+  /// Text, or a whole number as text.
+  func name(_ key: String) throws -> String? {
+    if case .int(let number)? = JSON(fields[key]) { return "\(number)" }
+    return try optionalText(key)
   }
 
   func text(_ key: String) throws -> String {

@@ -31,7 +31,8 @@ package struct SweepAnalysis: Sendable, Equatable {
   package var conditions: [String]
 }
 
-/// Two probes, conditions or models, A and B, on the same items.
+/// Two probes, conditions or models, A and B, on the same items. Of a probe or condition that is repeated under several seeds the name
+/// without the seed stands for all its repetitions.
 package struct Comparison: Sendable, Equatable {
   package var name: String
   package var a: String
@@ -48,5 +49,17 @@ package struct Comparison: Sendable, Equatable {
     case probe
     case condition
     case model
+  }
+
+  /// The repetitions that A or B stands for, by seed; one without a seed where the name is that of one thing.
+  package func repetitions(of name: String, in manifest: Manifest) -> [(seed: Int?, name: String)] {
+    let all: [(seed: Int?, name: String, base: String)] =
+      switch kind {
+      case .condition: manifest.conditions.map { ($0.seed, $0.name, $0.base) }
+      case .probe: manifest.probes.map { ($0.seed, $0.name, $0.base) }
+      case .model: []
+      }
+    let found = all.filter { $0.seed != nil && $0.base == name && $0.name != name }
+    return found.isEmpty ? [(nil, name)] : found.map { ($0.seed, $0.name) }
   }
 }

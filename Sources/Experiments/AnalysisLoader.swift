@@ -102,12 +102,17 @@ extension Comparison {
       .probe: manifest.probes.map(\.name) + manifest.readings.map(\.rawValue),
       .condition: manifest.conditions.map(\.name), .model: manifest.models.map(\.name),
     ]
+    // The name without the seed stands for all repetitions.
+    let comparable = names.merging([
+      .probe: manifest.probes.filter { $0.seed != nil }.map(\.base),
+      .condition: manifest.conditions.filter { $0.seed != nil }.map(\.base),
+    ]) { $0 + $1 }
     let kinds = try kind.map { [try Comparison.choice(of: "by", $0, Kind.allCases.map { ($0.rawValue, $0) })] }
     let fitting = (kinds ?? Kind.allCases).filter { kind in
-      names[kind]?.contains(a) == true && names[kind]?.contains(b) == true
+      comparable[kind]?.contains(a) == true && comparable[kind]?.contains(b) == true
     }
     guard let found = fitting.first, fitting.count == 1 else {
-      let all = (kinds ?? Kind.allCases).flatMap { names[$0] ?? [] }
+      let all = (kinds ?? Kind.allCases).flatMap { comparable[$0] ?? [] }
       if let stranger = [a, b].first(where: { !all.contains($0) }) {
         throw ExperimentError.comparison(
           what: "the run has no probe, condition or model '\(stranger)'", remedy: suggestion(for: stranger, in: all))
@@ -122,6 +127,7 @@ extension Comparison {
       condition: try condition.map { word in
         try Comparison.choice(of: "condition", word, (names[.condition] ?? []).map { ($0, $0) })
       } ?? manifest.conditions.first?.name ?? "", point: point)
+    try checkSeeds(manifest)
     if found != .probe {
       measure.probe = try Comparison.owner(of: metric, named: probe, in: manifest, known: names[.probe] ?? [])
     }
@@ -134,6 +140,17 @@ extension Comparison {
       throw ExperimentError.comparison(
         what: "it is not known whether more or less of '\(metric.name)' is best", remedy: "aggregation: mean or median")
     }
+  }
+
+  /// Two sides with seeds are paired seed by seed.
+  private func checkSeeds(_ manifest: Manifest) throws {
+    let (ours, theirs) = (repetitions(of: a, in: manifest), repetitions(of: b, in: manifest))
+    let seeds = [ours, theirs].map { $0.compactMap(\.seed) }
+    guard !seeds[0].isEmpty, !seeds[1].isEmpty, Set(seeds[0]) != Set(seeds[1]) else { return }
+    let words = seeds.map { $0.map(String.init).joined(separator: ", ") }
+    throw ExperimentError.comparison(
+      what: "'\(a)' has the seeds \(words[0]), and '\(b)' \(words[1])",
+      remedy: "give both the same seeds, or compare with one without seeds")
   }
 
   /// Whose metric it is: the named probe's, that of the reading of the same name, or that of the only probe.

@@ -12,26 +12,34 @@ package struct SweepPoint: Sendable, Equatable {
   }
 }
 
-/// `{ sweep: { k: 0-2 }, steps: [...] }`: the steps once for every value, with the value in the place of `<k>`.
+/// `{ sweep: { k: 0-2 }, seeds: 1-5, steps: [...] }`: the steps once for every value, with the value in the place of `<k>`, and for every
+/// seed, either of which may be left out.
 struct ConditionSweep {
   /// Conditions that one entry may make: beyond it a sweep is taken for a slip.
   static let limit = 4096
 
   private let template: String
   private let axes: [(name: String, values: [ParameterValue])]
+  private let seeds: [Int?]
   private let steps: ManifestNode
   private let place: ManifestNode
 
   init(named template: String, _ node: ManifestNode) throws {
-    let fields = try node.fields(known: ["sweep", "steps", "of"])
+    let fields = try node.fields(known: ["sweep", "seeds", "seed", "steps", "of"])
     steps = try fields.required("steps")
     place = node
-    let sweep = try fields.required("sweep")
+    let seed = try fields["seed"].map { try Seeds.resolved($0, of: template) }
+    seeds = try fields["seeds"].map(Seeds.read) ?? [seed]
+    let origin = try fields["of"]?.string()
+    self.template = origin ?? Seeds.base(template, seed)
+    guard let sweep = fields["sweep"] else {
+      axes = []
+      if seeds == [nil] { _ = try fields.required("sweep") }
+      return
+    }
     let axes = try sweep.namedChildren().map { name, child in
       (name: name, values: try ConditionSweep.values(child.value))
     }
-    let origin = try fields["of"]?.string()
-    self.template = origin ?? template
     self.axes = axes
     guard !axes.isEmpty else { throw sweep.refuse("nothing is swept", remedy: "for example sweep: { k: 0-2 }") }
     guard axes.reduce(1, { $0 * $1.values.count }) <= ConditionSweep.limit else {
@@ -47,7 +55,7 @@ struct ConditionSweep {
   }
 
   /// A list of values, one value, or whole numbers from a to b: `0-22`.
-  private static func values(_ node: ManifestNode) throws -> [ParameterValue] {
+  static func values(_ node: ManifestNode) throws -> [ParameterValue] {
     guard case .list(let list) = try node.parameterValue() else {
       let value = try node.parameterValue()
       guard case .string(let text) = value else { return [value] }
@@ -60,16 +68,19 @@ struct ConditionSweep {
     return list
   }
 
-  /// The conditions, the last name varying fastest.
+  /// The conditions, the last name varying fastest, and within each its seeds.
   func conditions(_ step: (ManifestNode) throws -> ConditionStep) throws -> [ConditionDefinition] {
     let points = axes.reduce([[SweepPoint.Value]]([[]])) { points, axis in
       points.flatMap { point in axis.values.map { point + [SweepPoint.Value(name: axis.name, value: $0)] } }
     }
-    return try points.map { values in
-      let steps = steps.replacing(values)
-      return ConditionDefinition(
-        name: template.replacing(values), steps: try steps.list().map(step),
-        sweep: SweepPoint(template: template, values: values))
+    return try points.flatMap { values in
+      let steps = try steps.replacing(values).list().map(step)
+      if seeds != [nil] { try steps.checkSeeds(place) }
+      return seeds.map { seed in
+        ConditionDefinition(
+          name: Seeds.name(template.replacing(values), seed), steps: steps,
+          sweep: SweepPoint(template: template, values: values), seed: seed)
+      }
     }
   }
 }

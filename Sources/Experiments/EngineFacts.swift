@@ -23,7 +23,7 @@ extension ModelEvaluator {
     ])
   }
 
-  /// Where the code of each plugin ran, and what held it there.
+  /// Where the code of each plugin ran, what held it there, and why it ran there.
   private var executors: [(String, JSON)] {
     let placements = Dictionary(grouping: session.placements, by: \.plugin)
     return placements.sorted { $0.key < $1.key }.map { plugin, all in

@@ -74,12 +74,13 @@ package struct MeasuredValue: Sendable, Equatable {
   package var point: String
   /// The row's position in the sequence (text tower) or patch grid (vision tower), from 0.
   package var token: Int?
-  /// What was looked for: for a part its `name`; for `accuracy` the generated text.
+  /// What was looked for: for a part its `name`.
   package var label: String?
   package var metric: String
   /// Stored as NULL where it is not a number.
   package var value: Double
-  /// Of a reading in words, whose value is no number: `word_1` of a lens.
+  /// Of a reading in words, whose value is no number: `word_1` of a lens. Beside a number the words that it judges: of `accuracy` the
+  /// generated answer, or the class that a probe names.
   package var text: String?
 
   package init(

@@ -27,6 +27,9 @@ package struct Manifest: Sendable, Equatable {
   package var compensation: CompensationAnalysis?
   package var sweeps: [SweepAnalysis]
   package var comparisons: [Comparison]
+
+  /// Names of the probes and readings that a pass answers. The others learn behind all passes.
+  package var passReadings: [String] { probes.filter { $0.fit == nil }.map(\.name) + readings.map(\.rawValue) }
 }
 
 package struct ModelReference: Sendable, Equatable {
@@ -53,8 +56,10 @@ package struct ModelReference: Sendable, Equatable {
 package struct ConditionDefinition: Sendable, Equatable {
   package var name: String
   package var steps: [ConditionStep]
-  /// The entry that a sweep made it from; nil: it is written out.
+  /// The entry that a sweep or seeds made it from; nil: it is written out.
   package var sweep: SweepPoint?
+  /// Which repetition it is, where the manifest asks for several seeds.
+  package var seed: Int?
 }
 
 package enum ConditionStep: Sendable, Equatable {
@@ -113,11 +118,13 @@ package struct ProbeDefinition: Sendable, Equatable {
   package var control: ProbeControl?
   /// How it is fitted, if it learns.
   package var fit: FitDefinition?
+  /// Which repetition it is, where the manifest asks for several seeds.
+  package var seed: Int?
 }
 
 /// What is read of every trial without a plugin.
 package enum Reading: String, Sendable, CaseIterable {
-  /// Is the generated answer the right one (0 or 1)? The row's label is the generated text.
+  /// Is the generated answer the right one (0 or 1)? The row's text is the generated answer.
   case accuracy
   /// Log-probability (nats) of the right answer, teacher-forced, summed over its tokens.
   case answerLogprob = "answer_logprob"

@@ -59,7 +59,8 @@ extension DatasetReference {
   var json: JSON {
     var fields: [(String, JSON)] = [("path", .string(path))]
     if let limit { fields.append(("limit", .int(limit))) }
-    return .object(fields + [("offset", .int(offset))])
+    fields.append(("offset", .int(offset)))
+    return .object(fields + (cluster.map { [("cluster", .string($0))] } ?? []))
   }
 }
 
@@ -74,12 +75,13 @@ extension MaskRule {
 }
 
 extension ConditionDefinition {
-  /// A condition of a sweep says which value it has of which entry; it loads to the same again.
+  /// A condition of a sweep says which value it has of which entry, a repetition which seed; it loads to the same again.
   var json: JSON {
     let steps = JSON.array(steps.map(\.json))
     guard let sweep else { return steps }
     let values = sweep.values.map { ($0.name, JSON.array([$0.value.json])) }
-    return .object([("sweep", .object(values)), ("of", .string(sweep.template)), ("steps", steps)])
+    let point = values.isEmpty ? [] : [("sweep", JSON.object(values)), ("of", .string(sweep.template))]
+    return .object(point + (seed.map { [("seed", .int($0))] } ?? []) + [("steps", steps)])
   }
 }
 
@@ -111,7 +113,8 @@ extension ProbeDefinition {
   package var json: JSON {
     guard case .object(let use) = use.json else { return use.json }
     return .object(
-      use + (control.map { [("control", .string($0.rawValue))] } ?? []) + (fit.map { [("fit", $0.json)] } ?? []))
+      use + (control.map { [("control", .string($0.rawValue))] } ?? []) + (fit.map { [("fit", $0.json)] } ?? [])
+        + (seed.map { [("seed", .int($0))] } ?? []))
   }
 }
 

@@ -101,11 +101,12 @@ extension Manifest {
   }
 
   static func dataset(_ node: ManifestNode, folder: String) throws -> DatasetReference {
-    let fields = try node.fields(known: ["path", "limit", "offset"])
+    let fields = try node.fields(known: ["path", "limit", "offset", "cluster"])
     return DatasetReference(
       path: path(try fields.required("path").string(), from: folder),
       limit: try fields["limit"]?.int(in: 1...(.max)),
-      offset: try fields["offset"]?.int(in: 0...(.max)) ?? 0)
+      offset: try fields["offset"]?.int(in: 0...(.max)) ?? 0,
+      cluster: try fields["cluster"]?.string())
   }
 
   /// `word`, relative to the manifest's folder unless absolute.
@@ -168,18 +169,26 @@ extension Manifest {
   private static func probes(
     _ node: ManifestNode, conditions: [String], folder: String
   ) throws -> [ProbeDefinition] {
-    try node.namedChildren().map { name, child in
+    try node.namedChildren().flatMap { name, child in
       guard Reading(rawValue: name) == nil else {
         throw child.value.refuse("'\(name)' is the name of a built-in reading", remedy: "give the probe another name")
       }
-      let fields = try child.value.fields(known: ["plugin", "with", "executor", "control", "fit"])
+      let fields = try child.value.fields(known: ["plugin", "with", "executor", "control", "fit", "seeds", "seed"])
       let control = try fields["control"]?.choice(ProbeControl.allCases.map(\.rawValue))
       if let node = fields["control"], fields["fit"] != nil {
         throw node.refuse("a probe that learns has a control of its own", remedy: "fit: { control_task: true }")
       }
-      return ProbeDefinition(
-        name: name, use: try PluginUse(child.value), control: control.flatMap(ProbeControl.init(rawValue:)),
+      let seed = try fields["seed"].map { try Seeds.resolved($0, of: name) }
+      let probe = ProbeDefinition(
+        name: Seeds.base(name, seed), use: try PluginUse(child.value),
+        control: control.flatMap(ProbeControl.init(rawValue:)),
         fit: try fields["fit"].map { try FitDefinition($0, conditions: conditions, folder: folder) })
+      let seeds: [Int?] = try fields["seeds"].map(Seeds.read) ?? [seed]
+      return seeds.map { seed in
+        var repetition = probe
+        (repetition.name, repetition.seed) = (Seeds.name(probe.name, seed), seed)
+        return repetition
+      }
     }
   }
 
@@ -227,7 +236,7 @@ extension Manifest {
 
 extension PluginUse {
   init(_ node: ManifestNode) throws {
-    let fields = try node.fields(known: ["plugin", "with", "from", "executor", "control", "fit"])
+    let fields = try node.fields(known: ["plugin", "with", "from", "executor", "control", "fit", "seeds", "seed"])
     plugin = try fields.required("plugin").string()
     from = try fields["from"].map { try PatchReference($0, withLayer: false) }
     parameters = try fields["with"].map(PluginUse.parameters) ?? []

@@ -52,6 +52,13 @@ struct MergeSource {
     }
   }
 
+  /// What is independent of what; `MergedSessions` has seen that all sources are of one dataset.
+  func appendExamples(to connection: Database) throws {
+    try attached(to: connection) {
+      try connection.execute(sql: "INSERT OR REPLACE INTO main.examples SELECT * FROM source.examples")
+    }
+  }
+
   /// SQLite attaches files outside of transactions only.
   private func attached(to connection: Database, _ body: () throws -> Void) throws {
     try connection.execute(sql: "ATTACH DATABASE ? AS source", arguments: [folder.store])
@@ -103,8 +110,12 @@ struct MergeSource {
     guard try Bool.fetchOne(connection, sql: "SELECT count(*) > 0 FROM shared") == true else { return }
     func rows(_ store: String, _ trial: String) -> String {
       """
-      SELECT s.key, m.probe, m.point, m.token, m.label, m.metric, coalesce(m.text, m.value) AS value
+      SELECT s.key, m.probe, m.point, m.token, m.label, m.metric, +m.value AS value  -- of no type, so that a count stays one
         FROM shared s JOIN \(store).measurements m ON m.trial = s.\(trial) AND m.probe = s.probe
+        WHERE m.value IS NOT NULL OR m.text IS NULL
+      UNION ALL
+      SELECT s.key, m.probe, m.point, m.token, m.label, m.metric || ' in words', m.text
+        FROM shared s JOIN \(store).measurements m ON m.trial = s.\(trial) AND m.probe = s.probe WHERE m.text IS NOT NULL
       UNION ALL
       SELECT s.key, s.probe, '', NULL, NULL, 'number of rows', count(*)
         FROM shared s JOIN \(store).measurements m ON m.trial = s.\(trial) AND m.probe = s.probe GROUP BY s.key, s.probe

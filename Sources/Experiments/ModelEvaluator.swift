@@ -22,18 +22,20 @@ package struct ModelEvaluator: Evaluator {
   /// - Parameters:
   ///   - examples: the dataset's slice: for patches from other examples, and for words that controls draw.
   ///   - reuse: whether conditions of one example share what they have in common.
-  ///   - executor: where the code of plugins runs for which the manifest leaves it open.
+  ///   - places: where the code of plugins runs.
   package init(
     manifest: Manifest, model reference: ModelReference, search: PluginSearch, examples: [Example], reuse: Bool = true,
-    executor: Executor = .inProcess
+    places: PluginPlaces = PluginPlaces()
   ) throws {
     self.manifest = manifest
-    let catalogue = PluginCatalogue(search: search, executor: executor)
+    let catalogue = PluginCatalogue(search: search, places: places)
     let conditions = try manifest.conditions.map { condition in
       (name: condition.name, steps: try condition.steps.map { try catalogue.spec(of: $0, model: reference.name) })
     }
     let probes = try manifest.probes.map {
-      ProbeSpec(name: $0.name, spec: try catalogue.spec(of: $0.use, model: reference.name), control: $0.control)
+      ProbeSpec(
+        name: $0.name, spec: try catalogue.spec(of: $0.use, model: reference.name), control: $0.control,
+        seed: manifest.seed(of: $0))
     }
     self.probes = probes
     let model = try VisionLanguageModel(folder: reference.folder(), name: reference.name, dtype: manifest.dtype)
@@ -88,12 +90,11 @@ package struct ModelEvaluator: Evaluator {
 
   package func captures(of probe: String) -> String { session.captures(of: probe) }
 
-  package func learner(_ probe: String, fit: String) throws -> LearnedProbe {
-    guard let spec = probes.first(where: { $0.name == probe })?.spec else {
-      throw ExperimentError.learning(probe: probe, what: "there is no such probe", remedy: "")
+  package func learner(_ name: String, fit: String) throws -> LearnedProbe {
+    guard let probe = probes.first(where: { $0.name == name }) else {
+      throw ExperimentError.learning(probe: name, what: "there is no such probe", remedy: "")
     }
-    return try LearnedProbe(
-      spec, model: model.facts, seed: UInt64(bitPattern: Int64(manifest.seed)), name: fit)
+    return try LearnedProbe(probe.spec, model: model.facts, seed: probe.seed ?? 0, name: fit)
   }
 
   /// What the readings need beside the conditions that are asked for.
@@ -118,13 +119,16 @@ package struct ModelEvaluator: Evaluator {
   ) throws -> [MeasuredValue] {
     let (output, input) = (outcome.output, prepared.item.input)
     guard let first = output.rows.firstIndex(of: input.ids.count - 1) else { return [] }
-    func value(_ metric: String, _ value: Double, label: String? = nil) -> [MeasuredValue] {
-      [MeasuredValue(probe: reading.rawValue, point: "", token: nil, label: label, metric: metric, value: value)]
+    func value(_ metric: String, _ value: Double, text: String? = nil) -> [MeasuredValue] {
+      [
+        MeasuredValue(
+          probe: reading.rawValue, point: "", token: nil, label: nil, metric: metric, value: value, text: text)
+      ]
     }
     switch reading {
     case .accuracy:
       let text = model.tokenizer.decode(output.generated).trimmingCharacters(in: .whitespacesAndNewlines)
-      return value("accuracy", text.lowercased() == prepared.answer.lowercased() ? 1 : 0, label: text)
+      return value("accuracy", text.lowercased() == prepared.answer.lowercased() ? 1 : 0, text: text)
     case .answerLogprob:
       let sum = input.forced.enumerated().reduce(0.0) {
         $0 + logProbability(output.logits, row: first + $1.0, of: $1.1)

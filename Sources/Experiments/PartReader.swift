@@ -5,6 +5,8 @@ package struct PartReading: Sendable, Equatable {
   package var model: String
   package var condition: String
   package var example: String
+  /// What the example belongs to that is independent of the others.
+  package var cluster: String
   /// Of the example; nil where the dataset has none.
   package var className: String?
   /// Empty for readings that are taken once per trial.
@@ -34,8 +36,8 @@ extension RunStore {
         connection,
         sql: """
           SELECT t.model, t.condition, t.example, t.class, m.point, CASE m.point WHEN '' THEN '' ELSE coalesce(m.label, '') END AS part,
-            m.token, m.value, m.trial
-          FROM measurements m JOIN trials t ON t.id = m.trial
+            m.token, m.value, m.trial, coalesce(e.cluster, t.example)
+          FROM measurements m JOIN trials t ON t.id = m.trial LEFT JOIN examples e USING (example)
           WHERE m.probe = ? AND m.metric = ? AND m.value IS NOT NULL
           ORDER BY t.model, t.condition, t.example, m.point, part, m.trial, m.token
           """, arguments: [probe, metric])
@@ -46,7 +48,7 @@ extension RunStore {
         if last.map({ $0 == place }) != true {
           readings.append(
             PartReading(
-              model: row[0], condition: row[1], example: row[2], className: row[3], point: place.point,
+              model: row[0], condition: row[1], example: row[2], cluster: row[9], className: row[3], point: place.point,
               label: place.label, tokens: [], values: []))
           last = place
         }

@@ -118,7 +118,8 @@ package struct Plan: Sendable {
   private static func digest(of reading: Reading, _ manifest: Manifest) -> String {
     let settings: [JSON] =
       switch reading {
-      case .accuracy: [.int(manifest.maxNewTokens)]
+      // The answer stands in the row's text; it stood in its label before.
+      case .accuracy: [.int(manifest.maxNewTokens), .string("text")]
       case .displacement: [manifest.displacement.json]
       case .answerLogprob, .kl: []
       }

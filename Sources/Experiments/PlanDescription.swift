@@ -94,12 +94,14 @@ package struct PlanDescription: Sendable {
   /// For a terminal.
   package var text: String {
     let manifest = plan.manifest
-    let examples = plan.dataset.examples.count
+    let (examples, unit) = (plan.dataset.examples.count, plan.dataset.unit)
+    let units = Set(plan.dataset.examples.map(\.unit)).count
+    let shared = unit == .image && units == examples ? "" : ", in \(unit.counted(units))"
     var lines = [
       "\(manifest.name): \(manifest.models.count) models x \(examples) examples x \(manifest.conditions.count) conditions"
         + " = \(plan.trials.count) trials", "",
       "models      " + manifest.models.map(\.name).joined(separator: ", "),
-      "dataset     \(plan.dataset.path): \(examples) of \(plan.dataset.available) examples, \(partCount) parts",
+      "dataset     \(plan.dataset.path): \(examples) of \(plan.dataset.available) examples, \(partCount) parts\(shared)",
       "probes      " + manifest.probes.map(\.words).joined(separator: ", "),
       "readings    " + manifest.readings.map(\.rawValue).joined(separator: ", "), "conditions",
     ]

@@ -9,8 +9,7 @@ import Tensors
 /// Turns what a manifest says of plugins and models into what the host and the engine take.
 struct PluginCatalogue {
   let search: PluginSearch
-  /// Of plugins for which the manifest leaves it open. What is asked to run in a worker runs there, whoever asks.
-  var executor = Executor.inProcess
+  var places = PluginPlaces()
 
   /// - Parameter model: the model's name, for files of vectors that belong to one.
   func spec(of step: ConditionStep, model: String) throws -> AttachmentSpec {
@@ -32,7 +31,7 @@ struct PluginCatalogue {
     }
     return .plugin(
       manifest, parameters: try manifest.readingTensors(given, folder: search.base), from: use.from?.origin,
-      executor: use.executor == .worker ? .worker : executor)
+      placement: places[use])
   }
 
   /// What a use says for parameters of type `tensor`: `file.safetensors#name`; `<model>` stands for the model's name.
@@ -63,11 +62,32 @@ struct PluginCatalogue {
   }
 }
 
-extension Manifest {
-  /// The plugins that its conditions and probes name, sorted.
-  package var pluginNames: [String] {
-    Set(conditions.flatMap { $0.steps.compactMap(\.plugin) } + probes.map(\.use.plugin)).sorted()
+/// Where the code of an experiment's plugins runs: the command line decides, else the manifest, else whether it is trusted.
+package struct PluginPlaces: Sendable {
+  /// On the command line, for all of them.
+  private let asked: Placement?
+  /// By the name that the experiment gives a plugin; one that is not here is not trusted.
+  private let byTrust: [String: Placement]
+
+  package init(asked: Placement? = nil, byTrust: [String: Placement] = [:]) {
+    (self.asked, self.byTrust) = (asked, byTrust)
   }
+
+  /// For code that was compiled with the one who asks.
+  package static let inProcess = PluginPlaces(asked: Placement(.inProcess, .asked(by: "the caller")))
+
+  package subscript(use: PluginUse) -> Placement {
+    asked ?? use.executor.map { Placement($0, .asked(by: "the manifest")) } ?? byTrust[use.plugin]
+      ?? Placement(.worker, .untrusted)
+  }
+}
+
+extension Manifest {
+  /// The plugins of its conditions and probes.
+  package var uses: [PluginUse] { conditions.flatMap { $0.steps.compactMap(\.use) } + probes.map(\.use) }
+
+  /// Their names, sorted.
+  package var pluginNames: [String] { Set(uses.map(\.plugin)).sorted() }
 }
 
 extension Fingerprints {
@@ -83,9 +103,8 @@ extension Fingerprints {
     }
     let plugins = try manifest.pluginNames.map { ($0, try catalogue.digest(of: $0)) }
     let files = manifest.conditions.flatMap { $0.steps.compactMap(\.vectorFile) }
-    let uses = manifest.conditions.flatMap { $0.steps.compactMap(\.use) } + manifest.probes.map(\.use)
     let tensors = try manifest.models.flatMap { model in
-      try uses.flatMap { try catalogue.tensorFiles(of: $0, model: model.name) }.map { text, path in
+      try manifest.uses.flatMap { try catalogue.tensorFiles(of: $0, model: model.name) }.map { text, path in
         guard let data = FileManager.default.contents(atPath: path) else {
           throw PluginError.missing(path: path, remedy: "a parameter names it; paths begin at the manifest's folder")
         }

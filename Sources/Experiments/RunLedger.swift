@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 import GRDB
 
@@ -11,6 +12,18 @@ extension RunStore {
     }
   }
 
+  /// Notes what is independent in the dataset. It is no part of what a trial's numbers depend on: clusters that are named, or named
+  /// otherwise, after a run take their place here when it is started again.
+  package func note(_ dataset: Dataset) throws {
+    try write { connection in
+      for example in dataset.examples {
+        try connection.execute(
+          sql: "INSERT OR REPLACE INTO examples VALUES (?, ?, ?)",
+          arguments: [example.id, example.unit, dataset.unit.key])
+      }
+    }
+  }
+
   /// Notes what computed a model's trials, in the session that began last.
   package func noteEngine(model: String, facts: JSON) throws {
     try write {
@@ -21,15 +34,25 @@ extension RunStore {
 
   /// The readings that the plan asks for and the store lacks, trial by trial, in the plan's order. A trial whose last
   /// attempt failed is left alone unless `retryFailed`.
-  package func pending(of plan: Plan, retryFailed: Bool) throws -> [PendingTrial] {
+  ///
+  /// - Parameter passOnly: leaves out what is learned behind the passes; a trial is pending then until it has been run.
+  package func pending(of plan: Plan, retryFailed: Bool, passOnly: Bool = false) throws -> [PendingTrial] {
     let done = try answered()
     let failed = retryFailed ? [] : try failedKeys()
+    let run = passOnly ? try completedKeys() : []
+    let readings = passOnly ? plan.probes.filter { plan.manifest.passReadings.contains($0.name) } : plan.probes
     return plan.trials.compactMap { trial in
       guard !failed.contains(trial.key) else { return nil }
       let answers = done[trial.key] ?? [:]
-      let missing = plan.probes.filter { answers[$0.name] != $0.digest }.map(\.name)
-      return missing.isEmpty ? nil : PendingTrial(trial: trial, probes: missing)
+      let missing = readings.filter { answers[$0.name] != $0.digest }.map(\.name)
+      let isDone = missing.isEmpty && (!passOnly || run.contains(trial.key))
+      return isDone ? nil : PendingTrial(trial: trial, probes: missing)
     }
+  }
+
+  /// Keys of the trials that have been completed.
+  func completedKeys() throws -> Set<String> {
+    try read { try String.fetchSet($0, sql: "SELECT DISTINCT key FROM trials WHERE status = 'completed'") }
   }
 
   /// Digest by name of the readings that each trial has, by the trial's key.

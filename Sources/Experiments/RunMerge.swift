@@ -46,6 +46,7 @@ package struct RunMerge {
     do {
       let outcome = try fill(draft, shards: shards, earlier: earlier, sessions: sessions)
       try publish(draft)
+      try takeFeatures(of: Array(shards.joined()))
       try folder.write(list.manifest.pretty, to: "manifest.resolved.json")
       try folder.write(sessions.last(outcome).pretty, to: "provenance.json")
       return outcome
@@ -74,7 +75,10 @@ package struct RunMerge {
           try MergeSource(run, model).append(to: connection)
         }
       }
-      for source in shards.joined() + earlier { try MergeSource(source, "").appendTimings(to: connection) }
+      for source in shards.joined() + earlier {
+        try MergeSource(source, "").appendTimings(to: connection)
+        try MergeSource(source, "").appendExamples(to: connection)
+      }
     }
     let outcome = try outcome(store, sessions)
     try store.write { try sessions.append(to: $0, last: sessions.last(outcome)) }
@@ -82,13 +86,26 @@ package struct RunMerge {
   }
 
   private func outcome(_ store: RunStore, _ sessions: MergedSessions) throws -> Outcome {
-    let settled = try store.settled(readings: list.readings.count)
+    let settled = try store.settled(manifest.passReadings)
     let all = (1...list.shards.count).map { (shard: $0, trials: list.trials(ofShard: $0, manifest)) }
     let missing = all.map { (shard: $0.shard, trials: $0.trials.filter { !settled.contains($0) }) }
     let failed = try store.failedTrials().count
     return Outcome(
       total: all.reduce(0) { $0 + $1.trials.count }, completed: settled.count - failed, failed: failed,
       missing: missing.filter { !$0.trials.isEmpty }, instructionSets: sessions.instructionSets)
+  }
+
+  /// Probes learn from what the passes of all shards have left. Links, so that nothing is held twice; what cannot be linked is read again.
+  private func takeFeatures(of shards: [RunFolder]) throws {
+    let files = FileManager.default
+    for shard in shards {
+      for name in files.enumerator(atPath: shard.file(FeatureFiles.folderName))?.compactMap({ $0 as? String }) ?? [] {
+        let target = "\(FeatureFiles.folderName)/\(name)"
+        guard name.hasSuffix(".safetensors"), !files.fileExists(atPath: folder.file(target)) else { continue }
+        try folder.createParent(of: target)
+        link(shard.file(target), folder.file(target))
+      }
+    }
   }
 
   /// On the disk, then in its place.
@@ -181,15 +198,19 @@ extension RunStore {
 }
 
 extension RunMerge.Outcome {
+  /// - Throws: `unfinished` while trials are missing.
+  package func checkComplete(_ folder: RunFolder) throws {
+    guard let first = missing.first?.trials.first else { return }
+    let shards = missing.map { "shard \($0.shard) lacks \($0.trials.count)" }
+    throw ExperimentError.unfinished(
+      folder: folder.path, missing: missing.reduce(0) { $0 + $1.trials.count }, total: total,
+      shards: shards.prefix(20) + (shards.count > 20 ? ["and \(shards.count - 20) more"] : [])
+        + ["first: \(first.model), \(first.example), \(first.condition)"])
+  }
+
   /// - Throws: what keeps the merged run from being the whole study.
   package func check(_ folder: RunFolder) throws {
-    if let first = missing.first?.trials.first {
-      let shards = missing.map { "shard \($0.shard) lacks \($0.trials.count)" }
-      throw ExperimentError.unfinished(
-        folder: folder.path, missing: missing.reduce(0) { $0 + $1.trials.count }, total: total,
-        shards: shards.prefix(20) + (shards.count > 20 ? ["and \(shards.count - 20) more"] : [])
-          + ["first: \(first.model), \(first.example), \(first.condition)"])
-    }
+    try checkComplete(folder)
     let store = try RunStore(path: folder.store, readOnly: true)
     if let first = try store.failedTrials().first {
       throw ExperimentError.failedTrials(

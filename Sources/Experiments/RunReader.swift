@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 import Foundation
 import GRDB
@@ -17,6 +18,18 @@ extension RunStore {
       let (manifest, provenance): (String, String) = (row[0], row[1])
       return Session(manifest: try JSON(parsing: manifest), provenance: try JSON(parsing: provenance))
     }
+  }
+
+  /// What is independent in the run's dataset. Runs of earlier versions do not say; there each example was taken for an image of its own.
+  package func independentUnit() throws -> IndependentUnit {
+    try read { try String.fetchOne($0, sql: "SELECT cluster_by FROM examples LIMIT 1") }.map(IndependentUnit.init)
+      ?? .image
+  }
+
+  /// How many images or clusters the dataset has; nil in runs of earlier versions.
+  package func independentUnits() throws -> Int? {
+    let count = try read { try Int.fetchOne($0, sql: "SELECT count(DISTINCT cluster) FROM examples") } ?? 0
+    return count == 0 ? nil : count
   }
 
   /// The instruction sets on which the sessions ran, sorted.

@@ -36,6 +36,7 @@ package struct RunSession {
       provenance = .object(facts + [("plan", size)] + digests + [("fingerprints", plan.fingerprints.json)])
     }
     try store.beginSession(manifest: resolved, provenance: provenance)
+    try store.note(plan.dataset)
     try folder.write(resolved.pretty, to: "manifest.resolved.json")
     try folder.write(provenance.pretty, to: "provenance.json")
   }

@@ -92,7 +92,17 @@ package struct RunStore: Sendable {
 extension RunStore {
   /// Version by version. A landed version is never edited.
   private static let schema: [(version: String, statements: [String])] = [
-    ("1", schema1), ("2", schema2), ("3", schema3),
+    ("1", schema1), ("2", schema2), ("3", schema3), ("4", schema4),
+  ]
+
+  private static let schema4 = [
+    """
+    CREATE TABLE examples (          -- what is independent of what, as the dataset of the last session has it
+      example TEXT PRIMARY KEY,
+      cluster TEXT NOT NULL,         -- examples of one cluster are not independent of each other
+      cluster_by TEXT NOT NULL       -- 'image': its content; else the dataset's key that names the cluster
+    ) WITHOUT ROWID
+    """
   ]
 
   private static let schema2 = [

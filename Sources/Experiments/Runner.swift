@@ -52,7 +52,7 @@ package struct Runner {
   package func run(
     progress style: Progress.Style, evaluator: (ModelReference) throws -> any Evaluator
   ) throws -> Outcome {
-    let pending = try store.pending(of: plan, retryFailed: retryFailed)
+    let pending = try store.pending(of: plan, retryFailed: retryFailed, passOnly: isShard)
     let total = plan.trials.count
     var count = Count(done: total - pending.count, total: total)
     var progress = Progress(total: total, done: count.done, style: style)
@@ -63,7 +63,8 @@ package struct Runner {
       guard !work.isEmpty else { continue }
       try stopIfAsked(count)
       var evaluator = try evaluator(model)
-      var learning = try LearningRunner(plan, store, folder, model: model.name, evaluator: evaluator)
+      var learning = try LearningRunner(
+        plan, store, folder, model: model.name, evaluator: evaluator, isShard: isShard)
       do {
         try run(work, on: model.name, with: &evaluator, learning, &count, &progress)
         let waiting = pending.filter { $0.trial.model == model.name }
@@ -96,7 +97,7 @@ package struct Runner {
     for example in plan.dataset.examples {
       let trials = work[example.id] ?? []
       let again = (lacking[example.id] ?? []).filter { trial in !trials.contains { $0.trial == trial } }
-      let passing = trials.filter { !learning.passing($0).isEmpty }
+      let passing = trials.filter { !learning.passing($0).isEmpty || $0.probes.isEmpty }
       guard !trials.isEmpty || !again.isEmpty else { continue }
       try stopIfAsked(count)
       if !passing.isEmpty || !again.isEmpty {

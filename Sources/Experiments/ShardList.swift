@@ -35,12 +35,6 @@ package struct ShardList: Sendable, Equatable {
   /// - Parameter costs: one per example of the plan, each above 0.
   /// - Throws: `shards` where there are fewer images than shards.
   package init(_ plan: Plan, costs: [Int], count: Int, oneInstructionSet: Bool = false) throws {
-    if let probe = plan.manifest.probes.first(where: { $0.fit != nil }) {
-      throw ExperimentError.shards(
-        folder: "", what: "the probe '\(probe.name)' learns from all images, and a shard has a part of them",
-        remedy: "cut the study without it; when it is merged, `ablate run` with it computes what is missing",
-        exit: .usage)
-    }
     planDigest = plan.digest
     datasetDigest = plan.datasetDigest
     manifest = plan.manifest.resolved
@@ -166,7 +160,8 @@ extension ShardList {
   /// - Throws: what differs, in words, if the plan is not the one that was cut.
   package func check(_ plan: Plan, in folder: RunFolder) throws {
     let other = try ShardList(plan, costs: plan.dataset.examples.map { _ in 1 }, count: 1)
-    try refuse(other.differences(from: self), if: other.planDigest != planDigest, folder.path)
+    let isOther = other.planDigest != planDigest || other.datasetDigest != datasetDigest
+    try refuse(other.differences(from: self), if: isOther, folder.path)
   }
 
   /// The same for a store that a shard has left, by the last session in it.
@@ -176,7 +171,8 @@ extension ShardList {
     other.manifest = session.manifest
     other.fingerprints = session.provenance["fingerprints"] ?? .null
     other.datasetDigest = session.provenance["dataset_digest"]?.text ?? ""
-    try refuse(other.differences(from: self), if: digest != planDigest, source)
+    let isOther = digest != planDigest || other.datasetDigest != datasetDigest
+    try refuse(other.differences(from: self), if: isOther, source)
   }
 
   private func refuse(_ differences: [String], if differs: Bool, _ place: String) throws {
@@ -189,7 +185,8 @@ extension ShardList {
 
   private func differences(from list: ShardList) -> [String] {
     let manifests = (try? parsedManifest())?.differences(from: list.manifest) ?? []
-    let data = datasetDigest == list.datasetDigest ? [] : ["the dataset has other bytes or examples than before"]
+    let data =
+      datasetDigest == list.datasetDigest ? [] : ["the dataset has other bytes, examples or clusters than before"]
     let (was, now) = (list.modelNames, modelNames)
     let models = was == now ? [] : ["'models' were \(was.joined(separator: ", ")), now \(now.joined(separator: ", "))"]
     return manifests + models + Fingerprints.differences(fingerprints, from: list.fingerprints) + data

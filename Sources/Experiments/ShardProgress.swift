@@ -1,3 +1,4 @@
+import Diagnostics
 import GRDB
 
 /// A trial by its names.
@@ -20,23 +21,24 @@ extension ShardList {
   /// The trials of a shard that none of its attempts has settled.
   package func missing(inShard number: Int, of folder: RunFolder, _ manifest: Manifest) throws -> [TrialName] {
     let settled = try folder.attempts(ofShard: number).reduce(into: Set<TrialName>()) { settled, attempt in
-      settled.formUnion(try RunStore(path: attempt.store, readOnly: true).settled(readings: readings.count))
+      settled.formUnion(try RunStore(path: attempt.store, readOnly: true).settled(manifest.passReadings))
     }
     return trials(ofShard: number, manifest).filter { !settled.contains($0) }
   }
 }
 
 extension RunStore {
-  /// The trials that need no more work: they have all `readings`, or their last attempt failed.
-  func settled(readings: Int) throws -> Set<TrialName> {
+  /// The trials that need no more passes: they have all `readings`, or their last attempt failed.
+  func settled(_ readings: [String]) throws -> Set<TrialName> {
     try read { connection in
       let rows = try Row.fetchCursor(
         connection,
         sql: """
-          SELECT model, example, condition FROM trials t LEFT JOIN readings r ON r.trial = t.id
+          SELECT model, example, condition FROM trials t
+          LEFT JOIN readings r ON r.trial = t.id AND r.probe IN (SELECT value FROM json_each(?))
           GROUP BY t.key HAVING count(DISTINCT r.probe) = ? OR t.key IN (
             SELECT key FROM trials WHERE id IN (SELECT max(id) FROM trials GROUP BY key) AND status = 'failed')
-          """, arguments: [readings])
+          """, arguments: [JSON.strings(readings).compact, readings.count])
       var settled: Set<TrialName> = []
       while let row = try rows.next() {
         settled.insert(TrialName(model: row[0], example: row[1], condition: row[2]))

@@ -37,24 +37,36 @@ package struct LensOptions: Sendable, Equatable {
     /// 1 + entries above.
     case best
   }
+  /// What a word is scored by.
+  package enum Matrix: Sendable {
+    /// What the model would say next.
+    case unembedding
+    /// Which word of the input it looks like.
+    case embedding
+  }
   /// Through the final norm first. `resid_post` of the last layer is not yet normed, so the same holds there.
   package var normed = true
+  package var matrix = Matrix.unembedding
+  /// By the direction of both vectors alone, their cosine in the place of their product.
+  package var cosine = false
   package var ties = Ties.mean
   /// Rows that pass through the vocabulary together: a block of their logits is what the lens holds at a time.
   static let rowsAtOnce = 1024
   /// Ids among which the rank is taken; nil: all.
   package var vocabulary: Range<Int>?
 
-  package init(normed: Bool = true, ties: Ties = .mean, vocabulary: Range<Int>? = nil) {
-    self.normed = normed
-    self.ties = ties
-    self.vocabulary = vocabulary
+  package init(
+    normed: Bool = true, matrix: Matrix = .unembedding, cosine: Bool = false, ties: Ties = .mean,
+    vocabulary: Range<Int>? = nil
+  ) {
+    (self.normed, self.matrix, self.cosine) = (normed, matrix, cosine)
+    (self.ties, self.vocabulary) = (ties, vocabulary)
   }
 }
 
 extension VisionLanguageModel {
   /// The logit lens: hidden states through final norm and unembedding, streamed over the vocabulary: rows x vocabulary logits never
-  /// exist at once, only a block of them.
+  /// exist at once, only a block of them. By the options the embedding lens: against the input embeddings.
   ///
   /// - Parameters:
   ///   - hidden: [rows, width] un-normed residual stream.
@@ -71,17 +83,28 @@ extension VisionLanguageModel {
         place: "lens", problem: "a label's id lies outside the vocabulary range \(range)", remedy: "widen the range")
     }
     return try lifting { () throws(TensorError) in
-      let early = targets.isEmpty ? nil : try text.unembedding.linear(of: targets, on: engine)
+      let matrix = try matrix(options.matrix)
+      let early = targets.isEmpty ? nil : try matrix.linear(of: targets, on: engine)
+      let scale = options.cosine ? matrix.inverseLengths : nil
       var readings: [LensReading] = []
       for first in stride(from: 0, to: rows, by: LensOptions.rowsAtOnce) {
         let count = min(LensOptions.rowsAtOnce, rows - first)
         let x = normed(hidden.base + first * width, rows: count, options)
-        readings += try sweep(x, early: early, targets: targets, top: top, within: range).map { row in
-          row.reading(options.ties)
-        }
+        let rows = try sweep(x, over: matrix, early: early, scale: scale, targets: targets, top: top, within: range)
+        readings += rows.map { $0.reading(options.ties) }
       }
       return readings
     }
+  }
+
+  private func matrix(_ matrix: LensOptions.Matrix) throws(TensorError) -> VocabularyMatrix {
+    if matrix == .unembedding || configuration.text.tiedEmbeddings { return text.unembedding }
+    if let wordEmbeddings { return wordEmbeddings }
+    let made = try VocabularyMatrix(
+      text.embedTokens, vocabulary: configuration.text.vocabulary, width: configuration.text.width, type: dtype,
+      residency: residency, on: engine)
+    wordEmbeddings = made
+    return made
   }
 
   private func normed(_ hidden: ConstFloats, rows: Int, _ options: LensOptions) -> Tensor {
@@ -91,22 +114,38 @@ extension VisionLanguageModel {
     } else {
       x.base.update(from: hidden, count: x.count)
     }
+    guard options.cosine else { return x }
+    for row in 0..<rows {
+      let start = x.base + row * x.shape[1]
+      let scale = inverseLength(start, x.shape[1])
+      for i in 0..<x.shape[1] { start[i] *= scale }
+    }
     return x
   }
 
   /// A rank needs the target's logit first: a product with the targets' rows alone gives it. Its bits are held against those of the sweep
   /// itself; should a kernel round otherwise, the sweep is made again with its own.
+  ///
+  /// - Parameter scale: of each word's score, [vocabulary]; nil: none.
   private func sweep(
-    _ x: Tensor, early: Linear?, targets: [Int], top: Int, within range: Range<Int>
+    _ x: Tensor, over matrix: VocabularyMatrix, early: Linear?, scale: [Float]?, targets: [Int], top: Int,
+    within range: Range<Int>
   ) throws(TensorError) -> [LensRow] {
     let logits = Tensor(zeros: [x.shape[0], targets.count])
     try early?(x.base, rows: x.shape[0], into: logits.base)
+    if let scale {
+      for i in 0..<logits.count { logits.base[i] *= scale[targets[i % targets.count]] }
+    }
     var rows = (0..<x.shape[0]).map { LensRow(targets: targets, logits: logits.base + $0 * targets.count, top: top) }
     while true {
-      try text.unembedding.forEachBlock(x.base, rows: rows.count) { first, logits, count in
+      try matrix.forEachBlock(x.base, rows: rows.count) { first, logits, count in
         rows.withUnsafeMutableBufferPointer { rows in
           parallelFor(rows.count) { share in
-            for row in share { rows[row].take(logits + row * count, ids: first..<(first + count), within: range) }
+            for row in share {
+              let block = logits + row * count
+              if let scale { for i in 0..<count { block[i] *= scale[first + i] } }
+              rows[row].take(block, ids: first..<(first + count), within: range)
+            }
           }
         }
       }

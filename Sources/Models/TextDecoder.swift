@@ -5,9 +5,9 @@ import Tensors
 struct TextDecoder {
   var transformer: Transformer
   let norm: Norm
-  let unembedding: Unembedding
+  let unembedding: VocabularyMatrix
   /// [vocabulary, width]
-  private let embedTokens: StoredWeight
+  let embedTokens: StoredWeight
 
   init(_ c: TextConfiguration, positions: Int, _ weights: WeightLoader) throws(ModelError) {
     embedTokens = try weights.stored("language_model.model.embed_tokens.weight", [c.vocabulary, c.width])
@@ -15,7 +15,9 @@ struct TextDecoder {
     // A head that is missing without being declared tied is a damaged checkpoint; transformers would fill it with random numbers.
     let rows = c.tiedEmbeddings ? embedTokens : try weights.stored(head, [c.vocabulary, c.width])
     unembedding = try lifting { () throws(TensorError) in
-      try Unembedding(rows, vocabulary: c.vocabulary, width: c.width, weights)
+      try VocabularyMatrix(
+        rows, vocabulary: c.vocabulary, width: c.width, type: weights.type, residency: weights.residency,
+        on: weights.engine)
     }
     norm = .rms(gain: try weights.tensor("language_model.model.norm.weight", [c.width]), eps: c.eps)
     let shape = TowerShape(
@@ -55,56 +57,4 @@ struct TextDecoder {
 extension TextConfiguration {
   /// Positions that a sequence may have: the model's, at most 32,768, since the rotary tables are made when the model is opened.
   package var positions: Int { min(maxPositions, 32768) }
-}
-
-/// The unembedding in blocks of the vocabulary, so that a lens streams over it.
-package struct Unembedding {
-  package static let blockSize = 4096
-  package let vocabulary: Int
-  private let width: Int
-  private let weight: StoredWeight
-  private let type: ComputeType
-  private let blocks: [(first: Int, linear: Linear)]
-  var parts: [Linear] { blocks.map(\.linear) }
-
-  /// - Parameter weight: [vocabulary, width].
-  init(_ weight: StoredWeight, vocabulary: Int, width: Int, _ weights: WeightLoader) throws(TensorError) {
-    (self.vocabulary, self.width, self.weight, type) = (vocabulary, width, weight, weights.type)
-    var blocks: [(first: Int, linear: Linear)] = []
-    for first in stride(from: 0, to: vocabulary, by: Unembedding.blockSize) {
-      let count = min(Unembedding.blockSize, vocabulary - first)
-      let linear = try Linear(
-        weight.part((first * width)..<((first + count) * width)), outputs: count, inputs: width, bias: nil,
-        type: weights.type, residency: weights.residency, on: weights.engine)
-      blocks.append((first, linear))
-    }
-    self.blocks = blocks
-  }
-
-  /// The unembedding of these ids alone.
-  func linear(of ids: [Int], on engine: Engine) throws(TensorError) -> Linear {
-    let rows = Tensor(zeros: [ids.count, width])
-    for (n, id) in ids.enumerated() { weight.widen((id * width)..<((id + 1) * width), into: rows.base + n * width) }
-    return try Linear(rows.stored, outputs: ids.count, inputs: width, bias: nil, type: type, on: engine)
-  }
-
-  /// x [rows, width] -> logits [rows, vocabulary]
-  func logits(_ x: ConstFloats, rows: Int) throws(TensorError) -> Tensor {
-    let all = Tensor(zeros: [rows, vocabulary])
-    try forEachBlock(x, rows: rows) { first, block, count in
-      for row in 0..<rows {
-        (all.base + row * vocabulary + first).update(from: block + row * count, count: count)
-      }
-    }
-    return all
-  }
-
-  /// Calls `body(first id, logits [rows, count], count)` for one block of the vocabulary after the other.
-  func forEachBlock(_ x: ConstFloats, rows: Int, _ body: (Int, ConstFloats, Int) -> Void) throws(TensorError) {
-    let block = FloatStorage(zeros: rows * min(vocabulary, Unembedding.blockSize))
-    for (first, linear) in blocks {
-      try linear(x, rows: rows, into: block.base)
-      body(first, block.base, linear.outputs)
-    }
-  }
 }

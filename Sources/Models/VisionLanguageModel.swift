@@ -33,6 +33,8 @@ package final class VisionLanguageModel {
   private(set) var text: TextDecoder
   /// What LLaVA-NeXT puts behind each row of patches, [text width].
   let imageNewline: Tensor?
+  /// The input embeddings as a lens scores words by them; made when one asks.
+  var wordEmbeddings: VocabularyMatrix?
 
   /// Opens `folder`; the name is for people. Throws what is missing, malformed or unsupported, by file and key.
   package convenience init(folder: String, name: String, dtype: ComputeType = .f32) throws(ModelError) {

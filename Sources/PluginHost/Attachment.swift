@@ -5,7 +5,8 @@ import PluginRuntime
 /// One entry of a condition (or one probe), as a manifest or a command line gives it.
 package enum AttachmentSpec: Sendable {
   case plugin(
-    PluginManifest, parameters: [String: GivenValue], from: PatchOrigin? = nil, executor: Executor = .inProcess)
+    PluginManifest, parameters: [String: GivenValue], from: PatchOrigin? = nil,
+    placement: Placement = Placement(.inProcess, .asked(by: "the caller")))
   case edit(ManifestEdit)
   /// Another image in the place of the item's.
   case image(InputImage)
@@ -51,6 +52,8 @@ final class Attachment {
   let kind: Kind
   let expectsNoChange: Bool
   let isProbe: Bool
+  /// Why a plugin's code runs where it runs.
+  private let reason: Placement.Reason?
   /// The run that its patches read.
   let origin: PatchOrigin?
   /// Rows that the plugin emitted, per lane.
@@ -71,12 +74,13 @@ final class Attachment {
     switch spec {
     case .image(let image):
       name = "image \(image.rawValue)"
-      (kind, expectsNoChange, isProbe) = (.image(image), false, false)
+      (kind, expectsNoChange, isProbe, reason) = (.image(image), false, false, nil)
     case .edit(let edit):
       name = "edit \(edit.name)"
-      (kind, expectsNoChange, isProbe) = (.edit(edit), false, false)
-    case .plugin(let manifest, let given, _, let executor):
+      (kind, expectsNoChange, isProbe, reason) = (.edit(edit), false, false, nil)
+    case .plugin(let manifest, let given, _, let placement):
       name = manifest.id
+      reason = placement.reason
       expectsNoChange = manifest.expectsNoChange
       isProbe = manifest.kind == .probe
       let (rows, inHand) = (emitted, inHand)
@@ -86,12 +90,18 @@ final class Attachment {
         },
         emit: { lane, table, columns in rows.take(lane, table, columns) },
         randomKey: { rows.key(of: $0) }, select: { try inHand.rows(of: $1, in: $0) })
-      let calls = try executor.open(
+      let calls = try placement.open(
         manifest, parameters: manifest.resolve(given), model: model, services: services)
       kind = .plugin(calls)
       let plan = try calls.plan(nil)
       if !plan.perItem { symbolicPlan = plan }
     }
+  }
+
+  /// Where a plugin's code runs, what holds it there, and why there, for provenance.
+  var placement: String? {
+    guard case .plugin(let calls) = kind, let reason else { return nil }
+    return "\(calls.place): \(reason)"
   }
 
   /// What it asks for on one item.

@@ -206,6 +206,8 @@ extension ReadingRequest.Pieces {
 
 extension ReadingRequest {
   var lensOptions: LensOptions {
-    LensOptions(normed: normed, ties: ties == .best ? .best : .mean, vocabulary: vocabulary)
+    LensOptions(
+      normed: normed, matrix: embedding ? .embedding : .unembedding, cosine: cosine,
+      ties: ties == .best ? .best : .mean, vocabulary: vocabulary)
   }
 }

@@ -9,20 +9,17 @@ package final class LearnedProbe {
 
   /// - Parameter name: the same for the same fit, wherever and whenever it is made.
   package init(_ spec: AttachmentSpec, model: ModelFacts, seed: UInt64, name: String) throws(PluginError) {
-    guard case .plugin(let manifest, let given, _, let executor) = spec, manifest.grade == .sdk else {
+    guard case .plugin(let manifest, let given, _, let placement) = spec else {
       throw .failed(plugin: "\(spec)", at: "fit", reason: "is no plugin that learns")
-    }
-    guard executor == .inProcess else {
-      throw .failed(plugin: manifest.id, at: "fit", reason: "learns, which it can do in process only, not in a worker")
     }
     let key = Philox.key(seed: seed, lane: UInt64(SHA256.hex(name).prefix(16), radix: 16) ?? 0)
     let said = said
     let services = HostServices(
       log: { level, text in if level.rawValue >= HostServices.LogLevel.warning.rawValue { said.add(text) } },
       emit: { _, _, _ in throw NoLane() }, randomKey: { _ in key })
-    fit = try ProbeFit(
-      PluginInstance(
-        PluginLibrary.open(manifest), parameters: manifest.resolve(given), model: model, services: services))
+    let calls = try placement.open(
+      manifest, parameters: manifest.resolve(given), model: model, services: services)
+    fit = ProbeFit(try calls.fit(), plugin: manifest.id)
   }
 
   /// - Parameters:

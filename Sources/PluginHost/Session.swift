@@ -8,9 +8,11 @@ package struct ProbeSpec: Sendable {
   package var name: String
   package var spec: AttachmentSpec
   package var control: ProbeControl?
+  /// What its random numbers and its control's draws start from; nil: the session's.
+  package var seed: UInt64?
 
-  package init(name: String, spec: AttachmentSpec, control: ProbeControl? = nil) {
-    (self.name, self.spec, self.control) = (name, spec, control)
+  package init(name: String, spec: AttachmentSpec, control: ProbeControl? = nil, seed: UInt64? = nil) {
+    (self.name, self.spec, self.control, self.seed) = (name, spec, control, seed)
   }
 }
 
@@ -43,6 +45,7 @@ package final class Session {
     let name: String
     let attachment: Attachment
     let control: ProbeControl?
+    let seed: UInt64
   }
 
   package init(
@@ -65,23 +68,22 @@ package final class Session {
           }, image: condition.steps.compactMap(\.image).last)
       }
       self.probes = try probes.map { probe throws(PluginError) in
-        let attachment = try Attachment(probe.spec, model: facts, seed: seed)
+        let attachment = try Attachment(probe.spec, model: facts, seed: probe.seed ?? seed)
         guard attachment.isProbe else {
           throw .failed(
             plugin: attachment.name, at: "probe '\(probe.name)'",
             reason: "is an intervention, not a probe; list it in a condition instead")
         }
-        return Probe(name: probe.name, attachment: attachment, control: probe.control)
+        return Probe(
+          name: probe.name, attachment: attachment, control: probe.control, seed: probe.seed ?? seed)
       }
     } catch { throw .plugin(error) }
   }
 
-  /// Where the code of each plugin runs, by its name: what provenance says of it.
+  /// Where the code of each plugin runs and why there, by its name: what provenance says of it.
   package var placements: [(plugin: String, placement: String)] {
     let attachments = conditions.flatMap(\.attachments) + probes.map(\.attachment)
-    return attachments.compactMap { attachment in
-      if case .plugin(let calls) = attachment.kind { (attachment.name, calls.placement) } else { nil }
-    }
+    return attachments.compactMap { attachment in attachment.placement.map { (attachment.name, $0) } }
   }
 
   /// What is wanted beside the probes.
@@ -111,10 +113,11 @@ package final class Session {
   package func run(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> [ConditionOutcome] {
     var outcomes: [ConditionOutcome] = []
     var lanes: [PlannedLane] = []
-    let waves = order.waves(conditions.map(\.name).filter(names.contains))
+    let asked = Set(names)
+    let waves = order.waves(conditions.map(\.name).filter(asked.contains)).map(Set.init)
     for condition in conditions where waves.contains(where: { $0.contains(condition.name) }) {
       do {
-        lanes.append(try plan(condition, item, probed: names.contains(condition.name), wish))
+        lanes.append(try plan(condition, item, probed: asked.contains(condition.name), wish))
       } catch { outcomes.append(try outcome(of: error, condition)) }
     }
     var runs = SourceRuns(lanes.flatMap(\.resolver.sources))
@@ -124,7 +127,7 @@ package final class Session {
         if !batch.isEmpty { outcomes += try run(batch, item, image, wish, &runs) }
       }
     }
-    return outcomes.filter { names.contains($0.condition) }
+    return outcomes.filter { asked.contains($0.condition) }
   }
 
   /// Lanes that share an image, in one pack; whatever their patches read has run on this item.
@@ -184,7 +187,7 @@ package final class Session {
 
   /// The item as each attachment of a lane sees it.
   private func seen(_ item: Item, _ condition: Condition, _ probes: [Probe]) -> [Item] {
-    condition.attachments.map { _ in item } + probes.map { item.under($0.control, seed: seed) }
+    condition.attachments.map { _ in item } + probes.map { item.under($0.control, seed: $0.seed) }
   }
 
   /// What a plugin's failure is: the outcome of its lane. Any other error is everybody's.
@@ -236,7 +239,8 @@ package final class Session {
   }
 
   package func cost(_ item: Item, conditions names: [String], _ wish: Wish) throws(HostError) -> Cost {
-    let lanes = try conditions.filter { names.contains($0.name) }.map { condition throws(HostError) in
+    let asked = Set(names)
+    let lanes = try conditions.filter { asked.contains($0.name) }.map { condition throws(HostError) in
       try plan(condition, item, probed: true, wish)
     }
     let full = model.multiplyAdds(item.input)

@@ -6,15 +6,45 @@ package enum Executor: String, CaseIterable, Sendable {
   case worker
 }
 
-extension Executor {
+/// Where a plugin's code runs, and why there: what provenance says of it.
+package struct Placement: Sendable, Equatable {
+  package enum Reason: Sendable, Equatable {
+    /// Whose word it is: a flag, or the manifest.
+    case asked(by: String)
+    /// Why the code is trusted: `bundled`, `pinned`, `signed by alice`.
+    case trusted(String)
+    /// Nobody vouches for it: the sandbox must hold.
+    case untrusted
+  }
+
+  package var executor: Executor
+  package var reason: Reason
+
+  package init(_ executor: Executor, _ reason: Reason) { (self.executor, self.reason) = (executor, reason) }
+}
+
+extension Placement.Reason: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .asked(let who): "asked for by \(who)"
+    case .trusted(let why): why
+    case .untrusted: "neither bundled, pinned nor signed"
+    }
+  }
+}
+
+extension Placement: CustomStringConvertible {
+  package var description: String { "\(executor.rawValue), \(reason)" }
+
   /// Checks the plugin's library, loads it where it is to run, and makes an instance with these parameters, which are those of
   /// `PluginManifest.resolve`. Nothing behind this function knows which executor a plugin has.
   package func open(
     _ manifest: PluginManifest, parameters: [BoundParameter], model: ModelFacts, services: HostServices
   ) throws(PluginError) -> any PluginCalls {
-    switch (self, manifest.grade) {
+    switch (executor, manifest.grade) {
     case (.worker, _):
-      try WorkerInstance(manifest, parameters: parameters, model: model, services: services)
+      try WorkerInstance(
+        manifest, parameters: parameters, model: model, services: services, mustHold: reason == .untrusted)
     case (.inProcess, .sdk):
       try PluginInstance(PluginLibrary.open(manifest), parameters: parameters, model: model, services: services)
     case (.inProcess, .plain):
@@ -30,7 +60,7 @@ package protocol PluginCalls: AnyObject {
   /// SHA-256 of the library's bytes.
   var sha256: String { get }
   /// Where the code runs and what holds it there, for provenance.
-  var placement: String { get }
+  var place: String { get }
   /// What the plugin asks for: for all items (nil, once, before anything runs), or for one. Checked against the host's operations and
   /// the manifest's footprint, not yet against the model.
   func plan(_ item: ItemFacts?) throws(PluginError) -> PlanRequest
@@ -39,10 +69,12 @@ package protocol PluginCalls: AnyObject {
   func onEvent(_ place: EventPlace, _ slices: [SliceView]) throws(PluginError)
   /// `readings` are the answers to the plan's readings, in columns of equal length; empty when there were none.
   func endLane(_ lane: UInt32, readings: [Column]) throws(PluginError)
+  /// The calls of a probe that learns, of an instance that runs no lanes.
+  func fit() throws(PluginError) -> any FitCalls
   /// Ends the instance; the second time nothing happens.
   func destroy()
 }
 
 extension PluginCalls {
-  package var placement: String { Executor.inProcess.rawValue }
+  package var place: String { Executor.inProcess.rawValue }
 }

@@ -18,6 +18,10 @@ package final class PlainInstance: PluginCalls {
   package func endLane(_ lane: UInt32, readings: [Column]) {}
   package func destroy() {}
 
+  package func fit() throws(PluginError) -> any FitCalls {
+    throw .failed(plugin: function.id, at: "fit", reason: "is a plain function, which does not learn")
+  }
+
   package func onEvent(_ place: EventPlace, _ slices: [SliceView]) throws(PluginError) {
     for slice in slices { try call(UnsafeMutableBufferPointer(start: slice.view, count: slice.count), at: place.text) }
   }

@@ -119,6 +119,10 @@ package struct ReadingRequest: Sendable, Equatable {
   package var pieces: Pieces
   /// Of a lens: how many of the words that it reads first are answered too.
   package var top = 0
+  /// Of a lens: against the input embeddings, not the unembedding.
+  package var embedding = false
+  /// Of a lens: by the direction of both vectors alone.
+  package var cosine = false
 
   package static let mostTop = 64
 }
@@ -204,6 +208,8 @@ extension ForeignReader {
       throw fault("top", "is \(reading.top); a lens answers at most \(ReadingRequest.mostTop), other readings none")
     }
     try requireZero(reading._pad, "_pad")
+    try requireZero(reading.scores & ~(ABLATE_SCORE_EMBEDDING | ABLATE_SCORE_COSINE), "scores")
+    try requireZero(reading._pad3, "_pad3")
     guard reading.normed <= 1 else { throw fault("normed", "is \(reading.normed), not 0 or 1") }
     let (first, count) = (reading.vocabulary_first, reading.vocabulary_count)
     guard (0...Int64(Int32.max)).contains(first), (0...Int64(Int32.max)).contains(count) else {
@@ -218,7 +224,8 @@ extension ForeignReader {
       vocabulary: count == 0 ? nil : Int(first)..<Int(first + count),
       forms: reading.forms == 0
         ? [.spaced] : Set(ReadingRequest.Form.allCases.filter { reading.forms & $0.rawValue != 0 }),
-      pieces: pieces, top: Int(reading.top))
+      pieces: pieces, top: Int(reading.top), embedding: reading.scores & ABLATE_SCORE_EMBEDDING != 0,
+      cosine: reading.scores & ABLATE_SCORE_COSINE != 0)
   }
 
   private func requireZero(_ bits: UInt32, _ field: String) throws(Fault) {

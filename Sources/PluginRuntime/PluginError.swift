@@ -20,6 +20,8 @@ package enum PluginError: DiagnosedError, Equatable {
   case knownAnswer(path: String, symbol: String, fault: KnownAnswerFault)
   /// An environment variable of the host.
   case setting(name: String, problem: String)
+  /// This kernel lacks what holds a plugin that nobody vouches for.
+  case sandbox(plugin: String, lacking: [String])
   /// A call into the plugin gave an error, or broke the contract. `at` is the function, hook point or trial.
   case failed(plugin: String, at: String, reason: String)
   /// A plan asks for what the manifest's footprint does not name, or for what the model does not have.
@@ -55,6 +57,12 @@ package enum PluginError: DiagnosedError, Equatable {
         remedy: "check the signature in plugin.json against the function's source", exit: .pluginFailure)
     case .setting(let name, let problem):
       Diagnosis(problem, at: "$\(name)", remedy: "set it to a number, or leave it out", exit: .usage)
+    case .sandbox(let plugin, let lacking):
+      Diagnosis(
+        "is neither bundled, pinned nor signed by a known key, and this kernel cannot hold it: no \(lacking.joined(separator: ", "))",
+        at: "plugin \(plugin)",
+        remedy: "ablate plugin lock pins what you trust; --worker takes the worker as it is, --in-process none",
+        exit: .pluginFailure)
     case .failed(let plugin, let at, let reason):
       Diagnosis(reason, at: "plugin \(plugin), \(at)", exit: .pluginFailure)
     case .planOutside(let plugin, let request, let problem):
@@ -135,11 +143,13 @@ package enum LibraryFault: Error, Equatable {
   }
 }
 
-/// How a plain function failed its known-answer test in the child process.
+/// How a plain function failed its known-answer test in the child process, or in the worker.
 package enum KnownAnswerFault: Equatable, Sendable {
   case crashed(signal: Int32)
   case left(status: Int32)
   case hung(seconds: Double)
+  /// The worker did, in words.
+  case ended(String)
   case status(Int64)
   case wrong(index: Int, got: Float, expected: Float)
   case wroteBefore(offset: Int)
@@ -150,6 +160,7 @@ package enum KnownAnswerFault: Equatable, Sendable {
     case .crashed(let signal): ProcessEnd.signal(signal).words
     case .left(let status): ProcessEnd.status(status).words
     case .hung(let seconds): ProcessEnd.hung(seconds: seconds).words
+    case .ended(let words): words
     case .status(let status): "it returned \(status), not 0"
     case .wrong(let index, let got, let expected): "element \(index) is \(got), expected \(expected)"
     case .wroteBefore(let offset): "it wrote \(offset) bytes before the view"

@@ -82,7 +82,7 @@ package struct Lockfile: Sendable {
   }
 }
 
-/// Why a plugin's code is trusted, or that it is not. Recorded in a run's provenance.
+/// Why a plugin's code is trusted, or that it is not, which decides where it runs. Recorded in a run's provenance.
 package enum Trust: Equatable, Sendable, CustomStringConvertible {
   /// It comes with Ablate.
   case bundled
@@ -102,6 +102,11 @@ package enum Trust: Equatable, Sendable, CustomStringConvertible {
     } else {
       self = .none
     }
+  }
+
+  /// Where the code runs unless somebody asks for another place.
+  package var placement: Placement {
+    self == .none ? Placement(.worker, .untrusted) : Placement(.inProcess, .trusted(description))
   }
 
   package var description: String {

@@ -16,7 +16,8 @@ package struct Breakdown: Sendable {
   package struct Group: Sendable {
     package let name: String
     package let parts: Int
-    package let images: Int
+    /// Independent units.
+    package let units: Int
     /// Means of the four cells.
     package let cells: [Double]
     package let compensation: Estimate?
@@ -39,9 +40,7 @@ package struct Breakdown: Sendable {
         return MetricRow(name: name, condition: condition, means: means)
       }
     }
-    byPart = Breakdown.groups(items) { item in
-      PartInstance(example: item.example, label: item.label, className: nil).word
-    }
+    byPart = Breakdown.groups(items) { word(of: $0.label) }
     byClass = Breakdown.groups(items) { $0.className }
   }
 
@@ -60,9 +59,9 @@ package struct Breakdown: Sendable {
     let named = items.compactMap { item in name(item).map { ($0, item) } }
     return Dictionary(grouping: named, by: \.0).sorted { $0.key < $1.key }.map { name, members in
       let items = members.map(\.1)
-      let clusters = items.map(\.example)
+      let clusters = items.map(\.cells.cluster)
       return Group(
-        name: name, parts: items.count, images: Set(clusters).count,
+        name: name, parts: items.count, units: Set(clusters).count,
         cells: [
           mean(items.map(\.cells.clean)), mean(items.map(\.cells.visionCut)), mean(items.map(\.cells.textCut)),
           mean(items.map(\.cells.bothCut)),

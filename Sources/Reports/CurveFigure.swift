@@ -48,7 +48,7 @@ struct CurveFigure {
     let subject = "\(model.measure.metric.words), \(model.measure.aggregation.words)"
     return Figure(
       name: model.model, title: "\(model.model): \(subject), by layer, under four conditions",
-      caption: "Mean over parts with 95 % bands clustered by image. The decoder cut is dashed.",
+      caption: "Mean over parts with 95 % bands clustered by \(model.unit.singular). The decoder cut is dashed.",
       drawing: drawing, table: table)
   }
 

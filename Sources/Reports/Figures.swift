@@ -22,12 +22,12 @@ extension RunSummary {
           kind: kind, words: found.compensation.words)
       }
     }
-    let unit = models.first.map { $0.measure.metric.unit } ?? ""
+    let axis = models.first.map { $0.measure.metric.unit } ?? ""
     return ForestFigure(
       name: "compensation", title: "Compensation C = loss with the decoder cut - loss with it working",
       caption:
-        "95 % intervals, paired by part and clustered by image. Thick: the primary contrast that the manifest named. "
-        + "Rings: read by control probes.", unit: unit, rows: rows
+        "95 % intervals, paired by part and clustered by \(unit.singular). Thick: the primary contrast that the manifest named. "
+        + "Rings: read by control probes.", unit: axis, rows: rows
     ).figure
   }
 }

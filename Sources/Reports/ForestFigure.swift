@@ -28,7 +28,7 @@ struct ForestFigure {
   }
 
   private var table: CSV {
-    var csv = CSV(header: ["group", "name", "kind", "mean", "standard_error", "low", "high", "items", "images"])
+    var csv = CSV(header: ["group", "name", "kind", "mean", "standard_error", "low", "high", "items", "clusters"])
     csv.rows = rows.map { row in
       [
         row.group, row.name, row.kind.rawValue, CSV.number(row.estimate.mean), CSV.number(row.estimate.standardError),

@@ -7,7 +7,7 @@ package struct LearnedProbeSummary: Sendable {
   package let probe: String
   package let condition: String
   package let point: String
-  /// Shares of rows, mean over the items, 95 % interval clustered by image.
+  /// Shares of rows, mean over the items, 95 % interval clustered.
   package let accuracy: Estimate
   package let control: Estimate?
   /// Accuracy minus that of the control task, item by item.
@@ -45,7 +45,7 @@ package struct LearnedProbeSummary: Sendable {
   private init?(_ probe: String, _ condition: String, _ point: String, _ model: String, _ readings: RunReadings) {
     func estimate(_ metric: String) -> Estimate? {
       let values = readings.table(model, Self.measure(probe, metric)).values(condition, point)
-      return try? clusteredMean(values.map(\.value), clusters: values.map(\.part.example))
+      return try? clusteredMean(values.map(\.value), clusters: values.map(\.part.cluster))
     }
     func sum(_ metric: String) -> Double? {
       let found = readings.readings(model, Self.measure(probe, metric)).filter {
@@ -75,14 +75,15 @@ extension ModelSummary {
     guard !learned.isEmpty else { return nil }
     var table = TextTable(header: [
       "probe", "condition", "hook point", "accuracy", "control", "selectivity", "code, bits", "compression", "items",
-      "images",
+      unit.plural,
     ])
     table.rows = learned.map(\.cells)
     return table
   }
 
-  static let learnedTitle =
+  var learnedTitle: String {
     "probes that learn, on images that they have not learned from: accuracy, that of the control task (a random class for "
-    + "each type of row), their difference, 95 % intervals by image; length of the online code and how many times shorter it "
-    + "is than a uniform one"
+      + "each type of row), their difference, 95 % intervals by \(unit.singular); length of the online code and how many times "
+      + "shorter it is than a uniform one"
+  }
 }

@@ -1,3 +1,4 @@
+import Datasets
 import Experiments
 import Foundation
 import Statistics
@@ -5,6 +6,8 @@ import Statistics
 /// One model's part of the summary.
 package struct ModelSummary: Sendable {
   package let model: String
+  /// What is independent.
+  package let unit: IndependentUnit
   package let measure: Measure
   /// Hook points at which the analysis' probe read, in the order of the forward pass.
   package let points: [String]
@@ -36,14 +39,15 @@ package struct ModelSummary: Sendable {
 
   init(model: String, readings: RunReadings) {
     let (manifest, measure) = (readings.manifest, readings.measure)
-    (self.model, self.measure) = (model, measure)
+    (self.model, self.measure, unit) = (model, measure, readings.unit)
     let table = readings.table(model, measure)
     points = orderedHookPoints(table.points)
     conditions = manifest.conditions.compactMap { [points] condition in
       ConditionSummary(condition.name, points: points, model: model, readings: readings)
     }
     sweeps = manifest.sweeps.map { sweep in
-      SweepSummary(sweep, table: readings.table(model, sweep.measure), seed: UInt64(manifest.seed))
+      SweepSummary(
+        sweep, table: readings.table(model, sweep.measure), unit: readings.unit, seed: UInt64(manifest.seed))
     }
     learned = LearnedProbeSummary.all(model, readings)
     guard let analysis = manifest.compensation, let primary = analysis.designs.first else {
@@ -51,12 +55,15 @@ package struct ModelSummary: Sendable {
       return
     }
     contrasts = analysis.designs.map { design in
-      ContrastSummary(design, table: table, point: analysis.point, margin: design == primary ? analysis.margin : nil)
+      ContrastSummary(
+        design, table: table, unit: readings.unit, point: analysis.point,
+        margin: design == primary ? analysis.margin : nil)
     }
     controls = analysis.controls.map { probe in
       var measure = analysis.measure
       measure.probe = probe
-      return ContrastSummary(primary, table: readings.table(model, measure), point: analysis.point, margin: nil)
+      return ContrastSummary(
+        primary, table: readings.table(model, measure), unit: readings.unit, point: analysis.point, margin: nil)
     }
     items = ContrastSummary.items(primary, table, analysis.point)
     breakdown = Breakdown(items, design: primary, point: analysis.point, readings: readings, model: model)
@@ -93,7 +100,7 @@ package struct ConditionSummary: Sendable {
 /// The measure over all parts at one hook point.
 package struct PointSummary: Sendable {
   package let mean: Double
-  /// The 95 % interval of the mean, clustered by image; nil with fewer than two images.
+  /// The 95 % interval of the mean, clustered; nil with fewer than two images or clusters.
   package let interval: ClosedRange<Double>?
   /// Of ranks: the median over parts.
   package let medianRank: Double?
@@ -102,7 +109,7 @@ package struct PointSummary: Sendable {
   init?(_ values: [(part: PartInstance, value: Double)], medianRank: Double?) {
     guard !values.isEmpty else { return nil }
     mean = Statistics.mean(values.map(\.value))
-    let estimate = try? clusteredMean(values.map(\.value), clusters: values.map(\.part.example))
+    let estimate = try? clusteredMean(values.map(\.value), clusters: values.map(\.part.cluster))
     interval = estimate.map { $0.low...$0.high }
     self.medianRank = medianRank
     count = values.count
@@ -115,17 +122,19 @@ package struct ContrastSummary: Sendable {
   package let measure: Measure
   package let point: String
   package let parts: Int
-  package let images: Int
+  /// What is independent, and how many of it.
+  package let unit: IndependentUnit
+  package let units: Int
   /// Parts that were read in some but not in all of the four conditions.
   package let incomplete: Int
   /// The contrast, or why there is none.
   package let result: Result<Compensation, StatisticsError>
 
   /// - Parameter margin: only of the primary contrast.
-  init(_ design: TwoByTwo, table: PartTable, point: String, margin: Double?) {
-    (self.design, self.point, measure) = (design, point, table.measure)
+  init(_ design: TwoByTwo, table: PartTable, unit: IndependentUnit, point: String, margin: Double?) {
+    (self.design, self.point, self.unit, measure) = (design, point, unit, table.measure)
     let complete = table.complete(design.conditions.map { .init(condition: $0, point: point) })
-    (parts, images, incomplete) = (complete.parts.count, Set(complete.clusters).count, complete.left)
+    (parts, units, incomplete) = (complete.parts.count, Set(complete.clusters).count, complete.left)
     do throws(StatisticsError) {
       result = .success(try Compensation(FourCells.rows(complete, table.measure.metric), margin: margin))
     } catch { result = .failure(error) }
@@ -150,7 +159,7 @@ extension FourCells {
     complete.parts.indices.map { row in
       let cost = complete.columns.map { metric.cost($0[row]) }
       return FourCells(
-        cluster: complete.parts[row].example, clean: cost[0], visionCut: cost[1], textCut: cost[2], bothCut: cost[3])
+        cluster: complete.parts[row].cluster, clean: cost[0], visionCut: cost[1], textCut: cost[2], bothCut: cost[3])
     }
   }
 }

@@ -6,6 +6,8 @@ struct PartInstance: Hashable, Comparable {
   var example: String
   var label: String
   var className: String?
+  /// What the example belongs to that is independent of the others.
+  var cluster: String
 
   static func == (a: PartInstance, b: PartInstance) -> Bool { a.example == b.example && a.label == b.label }
   func hash(into hasher: inout Hasher) {
@@ -14,9 +16,10 @@ struct PartInstance: Hashable, Comparable {
   }
   static func < (a: PartInstance, b: PartInstance) -> Bool { (a.example, a.label) < (b.example, b.label) }
 
-  /// The label without the number that tells a second part of its name from the first: `leg#2` is a `leg`.
-  var word: String { label.split(separator: "#", maxSplits: 1).first.map(String.init) ?? label }
 }
+
+/// A part's label without the number that tells a second part of its name from the first: `leg#2` is a `leg`.
+func word(of label: String) -> String { label.split(separator: "#", maxSplits: 1).first.map(String.init) ?? label }
 
 /// One measure of one model: a number for every part, condition and hook point that was read.
 struct PartTable {
@@ -36,7 +39,8 @@ struct PartTable {
     for reading in readings {
       let value = measure.value(of: reading.values)
       guard value.isFinite else { continue }
-      let part = PartInstance(example: reading.example, label: reading.label, className: reading.className)
+      let part = PartInstance(
+        example: reading.example, label: reading.label, className: reading.className, cluster: reading.cluster)
       cells[Cell(condition: reading.condition, point: reading.point), default: [:]][part] = value
     }
     self.cells = cells
@@ -52,16 +56,31 @@ struct PartTable {
   /// The parts that all of `wanted` have, sorted, with their values cell by cell.
   func complete(_ wanted: [Cell]) -> Complete { Complete(wanted.map { cells[$0] ?? [:] }) }
 
-  /// The parts that a cell of `a` and a cell of `b` both have.
-  static func pair(_ a: (table: PartTable, cell: Cell), _ b: (table: PartTable, cell: Cell)) -> Complete {
-    Complete([a.table.cells[a.cell] ?? [:], b.table.cells[b.cell] ?? [:]])
+  /// The parts that all cells of `a` and all cells of `b` have.
+  static func pair(_ a: [(table: PartTable, cell: Cell)], _ b: [(table: PartTable, cell: Cell)]) -> Pair {
+    let cells = [a, b].map { side in side.map { $0.table.cells[$0.cell] ?? [:] } }
+    let both = Complete(cells[0] + cells[1])
+    let left = cells.map { side in Set(side.flatMap(\.keys)).count - both.parts.count }
+    return Pair(
+      parts: both.parts, a: Array(both.columns.prefix(a.count)), b: Array(both.columns.dropFirst(a.count)),
+      unmatched: (left[0], left[1]))
+  }
+
+  /// Two sides of a comparison on the parts that both have: one column per seed, or one.
+  struct Pair {
+    let parts: [PartInstance]
+    let a: [[Double]]
+    let b: [[Double]]
+    /// How many parts each side has, at least under one seed, that are left out.
+    let unmatched: (a: Int, b: Int)
+
+    /// What is independent: the image or the cluster of each part.
+    var clusters: [String] { parts.map(\.cluster) }
   }
 
   struct Complete {
     var parts: [PartInstance]
     var columns: [[Double]]
-    /// How many parts each cell has that another lacks.
-    var unmatched: [Int]
     /// Parts that some of the cells have, and others lack.
     var left: Int
 
@@ -70,12 +89,11 @@ struct PartTable {
       let parts = all.filter { part in cells.allSatisfy { $0[part] != nil } }.sorted()
       self.parts = parts
       columns = cells.map { cell in parts.map { cell[$0] ?? .nan } }
-      unmatched = cells.map { $0.count - parts.count }
       left = all.count - parts.count
     }
 
-    /// What is independent: the image of each part.
-    var clusters: [String] { parts.map(\.example) }
+    /// What is independent: the image or the cluster of each part.
+    var clusters: [String] { parts.map(\.cluster) }
   }
 }
 

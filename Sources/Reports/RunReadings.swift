@@ -1,9 +1,12 @@
+import Datasets
 import Experiments
 import Foundation
 
 /// The rows that a report asks for, read once.
 final class RunReadings {
   let manifest: Manifest
+  /// What is independent in the dataset.
+  let unit: IndependentUnit
   let scalars: [RunStore.MeanRow]
   private let store: RunStore
   private var columns: [Column: [String: [PartReading]]] = [:]
@@ -24,6 +27,7 @@ final class RunReadings {
   init(_ store: RunStore, _ manifest: Manifest) throws {
     self.store = store
     self.manifest = manifest
+    unit = try store.independentUnit()
     scalars = try store.scalarMeans()
     try load(measure)
     for control in manifest.compensation?.controls ?? [] {
@@ -50,7 +54,9 @@ final class RunReadings {
   }
 
   func load(_ comparison: Comparison) throws {
-    for measure in comparison.measures { try load(measure) }
+    for side in [comparison.a, comparison.b].flatMap({ comparison.sides(of: $0, in: manifest) }) {
+      try load(side.measure)
+    }
   }
 
   /// What was read of one model; empty unless it was loaded.

@@ -42,8 +42,9 @@ package struct RunReport {
   private var headline: String {
     let size = summary.size
     let failed = size.failed == 0 ? "" : ", \(size.failed) failed"
+    let units = size.units == size.examples ? "" : " in \(summary.unit.counted(size.units))"
     let shape = [
-      counted(summary.models.count, "model"), counted(size.examples, "image"),
+      counted(summary.models.count, "model"), counted(size.examples, "example") + units,
       counted(summary.manifest.conditions.count, "condition"),
     ]
     return "\(size.completed) of \(counted(size.planned, "trial"))\(failed): \(shape.joined(separator: " x ")), "
@@ -84,7 +85,7 @@ package struct RunReport {
     let all: [(String, TextTable?)] =
       [
         (model.pointTitle, model.pointTable), (model.contrastTitle, model.contrastTable),
-        ("readings", model.readingTable), (ModelSummary.learnedTitle, model.learnedTable),
+        ("readings", model.readingTable), (model.learnedTitle, model.learnedTable),
       ] + model.sweeps.map { ($0.title, $0.table) }
     return all.compactMap { title, table in table.map { (title, $0) } }
   }

@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 import Experiments
 import Foundation
@@ -6,6 +7,8 @@ import Statistics
 /// What the rows of a run say. Everything that a report shows is here as numbers; making it runs no model.
 package struct RunSummary: Sendable {
   package let manifest: Manifest
+  /// What is independent in the dataset: every interval and test clusters by it.
+  package let unit: IndependentUnit
   package let size: Size
   package let warnings: [String]
   package let models: [ModelSummary]
@@ -26,6 +29,8 @@ package struct RunSummary: Sendable {
     package var completed: Int
     package var failed: Int
     package var examples: Int
+    /// The images or clusters that they belong to.
+    package var units: Int
     /// Seconds spent on the trials, over all sessions.
     package var seconds: Double
   }
@@ -43,14 +48,15 @@ package struct RunSummary: Sendable {
   }
 
   private init(_ store: RunStore, _ session: RunStore.Session, _ readings: RunReadings) throws {
-    (manifest, provenance) = (readings.manifest, session.provenance)
+    (manifest, unit, provenance) = (readings.manifest, readings.unit, session.provenance)
     (receipts, engines) = (try store.receiptTotals(), try store.engineFacts())
     let totals = try store.totals()
     let failed = try store.failedTrials()
     let plan = session.provenance["plan"]
+    let examples = plan?["examples"].flatMap(\.int) ?? 0
     size = Size(
       planned: plan?["trials"].flatMap(\.int) ?? totals.completed, completed: totals.completed, failed: failed.count,
-      examples: plan?["examples"].flatMap(\.int) ?? 0, seconds: totals.seconds)
+      examples: examples, units: try store.independentUnits() ?? examples, seconds: totals.seconds)
     models = manifest.models.map { ModelSummary(model: $0.name, readings: readings) }
     comparisons = ComparisonSummary.planned(readings)
     let notes = RunSummary.warnings(of: try store.receiptNotes())

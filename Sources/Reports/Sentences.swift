@@ -1,3 +1,4 @@
+import Datasets
 import Experiments
 import Foundation
 import Statistics
@@ -26,6 +27,28 @@ extension Estimate {
 extension Compensation.Recovery {
   /// `73 % [66, 79]`
   var words: String { "\(percent(value)) [\(fixed(low * 100, 0)), \(fixed(high * 100, 0))]" }
+}
+
+extension StatisticsError {
+  func words(_ unit: IndependentUnit) -> String {
+    switch self {
+    case .tooFewClusters(let count): "an interval needs at least two \(unit.plural), there are \(count)"
+    case .notANumber: "a value is not a number"
+    }
+  }
+}
+
+extension PairedDifference.Caveat {
+  func words(_ unit: IndependentUnit) -> String {
+    switch self {
+    case .equalEverywhere: "A and B are equal on every item"
+    case .noSpread: "all \(unit.plural) have the same difference: there is no spread to judge it by"
+    case .fewClusters(let count, let p):
+      "only \(unit.counted(count)): the smallest p that the sign-flip test can give is \(p)"
+    case .equalSeeds: "the numbers are the same under all seeds: nothing random was repeated"
+    case .twoSeeds: "two seeds are few: claims come somewhat too often, take three or more"
+    }
+  }
 }
 
 /// A finding in plain words.
@@ -78,9 +101,9 @@ extension ContrastSummary {
 
   /// The finding in plain words, with its numbers.
   func sentence(model: String, name: String) -> String {
-    let place = "(\(name), at \(point), \(counted(parts, "part")) in \(counted(images, "image")))"
+    let place = "(\(name), at \(point), \(counted(parts, "part")) in \(unit.counted(units)))"
     switch result {
-    case .failure(let reason): return "\(model) \(place): no contrast, \(reason)."
+    case .failure(let reason): return "\(model) \(place): no contrast, \(reason.words(unit))."
     case .success(let found):
       let loss =
         "\(model) \(place): the vision cut costs \(fixed(found.lossOn.mean)) \(measure.metric.unit) with the decoder "

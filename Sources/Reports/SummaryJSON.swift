@@ -68,11 +68,12 @@ extension ContrastSummary {
   fileprivate var json: JSON {
     var fields: [(String, JSON)] = [
       ("name", .string(design.name)), ("probe", .string(measure.probe)), ("point", .string(point)),
-      ("parts", .int(parts)), ("images", .int(images)), ("incomplete", .int(incomplete)),
+      ("parts", .int(parts)), ("cluster_by", .string(unit.key)), ("clusters", .int(units)),
+      ("incomplete", .int(incomplete)),
       ("verdict", .string(verdict)),
     ]
     switch result {
-    case .failure(let reason): fields.append(("refused", .string(reason.description)))
+    case .failure(let reason): fields.append(("refused", .string(reason.words(unit))))
     case .success(let found):
       fields += [
         ("loss_on", found.lossOn.json), ("loss_off", found.lossOff.json), ("compensation", found.compensation.json),

@@ -1,3 +1,4 @@
+import Datasets
 import Experiments
 import Foundation
 import Statistics
@@ -10,13 +11,15 @@ package struct SweepSummary: Sendable {
   package let points: [String]
   package let conditions: [String]
   package let parts: Int
-  package let images: Int
+  /// What is independent, and how many of it.
+  package let unit: IndependentUnit
+  package let units: Int
   package let incomplete: Int
   /// Condition by condition, hook points within; nil with the reason where there is none.
   package let result: Result<MaxStatistic, StatisticsError>
 
-  init(_ sweep: SweepAnalysis, table: PartTable, seed: UInt64) {
-    self.sweep = sweep
+  init(_ sweep: SweepAnalysis, table: PartTable, unit: IndependentUnit, seed: UInt64) {
+    (self.sweep, self.unit) = (sweep, unit)
     let all = orderedHookPoints(table.points)
     let conditions = sweep.conditions.filter { name in all.contains { !table.values(name, $0).isEmpty } }
     self.conditions = conditions
@@ -25,7 +28,7 @@ package struct SweepSummary: Sendable {
       all.map { PartTable.Cell(condition: name, point: $0) }
     }
     let complete = table.complete(cells)
-    (parts, images, incomplete) = (complete.parts.count, Set(complete.clusters).count, complete.left)
+    (parts, units, incomplete) = (complete.parts.count, Set(complete.clusters).count, complete.left)
     let metric = sweep.measure.metric
     let columns = conditions.indices.flatMap { row in
       all.indices.map { column in

@@ -112,7 +112,7 @@ extension ModelSummary {
   }
 
   var contrastTitle: String {
-    "compensation in \(measure.metric.unit), 95 % intervals by image: C = loss with the decoder cut - loss with it "
+    "compensation in \(measure.metric.unit), 95 % intervals by \(unit.singular): C = loss with the decoder cut - loss with it "
       + "working, R = C / loss"
   }
 }
@@ -130,7 +130,7 @@ extension SweepSummary {
   }
 
   var title: String {
-    "sweep \(sweep.name), \(counted(parts, "part")) in \(counted(images, "image")): cost against \(sweep.baseline) in "
+    "sweep \(sweep.name), \(counted(parts, "part")) in \(unit.counted(units)): cost against \(sweep.baseline) in "
       + "\(sweep.measure.metric.unit); *: clear of zero, all cells taken together (max-statistic, 95 %)"
   }
 }

@@ -1,17 +1,10 @@
 import Foundation
 
 /// Why a statistic cannot be given.
-package enum StatisticsError: Error, Equatable, CustomStringConvertible {
+package enum StatisticsError: Error, Equatable {
   /// An interval needs the spread between at least two clusters.
   case tooFewClusters(Int)
   case notANumber
-
-  package var description: String {
-    switch self {
-    case .tooFewClusters(let count): "an interval needs at least two images, there are \(count)"
-    case .notANumber: "a value is not a number"
-    }
-  }
 }
 
 /// A mean with its interval.
@@ -24,6 +17,8 @@ package struct Estimate: Sendable, Equatable {
   /// How many observations, in how many clusters.
   package var count: Int
   package var clusters: Int
+  /// Of Student's t.
+  package var degrees: Double
 
   package var excludesZero: Bool { low > 0 || high < 0 }
 }
@@ -58,7 +53,7 @@ package func clusteredMean(_ values: [Double], clusters: [String], level: Double
   let reach = StudentT.quantile(0.5 + level / 2, degrees: Double(groups - 1)) * error
   return Estimate(
     mean: center, standardError: error, low: center - reach, high: center + reach, count: values.count,
-    clusters: groups)
+    clusters: groups, degrees: Double(groups - 1))
 }
 
 /// The cluster-robust covariance of the means of two columns of one table; of a column with itself, the variance of its

@@ -11,7 +11,7 @@ package struct Equivalence: Sendable, Equatable {
     self.margin = margin
     let slack = margin - abs(estimate.mean)
     if estimate.standardError > 0 {
-      p = StudentT.cdf(-slack / estimate.standardError, degrees: Double(estimate.clusters - 1))
+      p = StudentT.cdf(-slack / estimate.standardError, degrees: estimate.degrees)
     } else {
       p = slack > 0 ? 0 : 1
     }

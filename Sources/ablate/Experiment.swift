@@ -15,16 +15,17 @@ struct Experiment {
   private let path: String
   private let reuse: Bool
   private let memory: Int?
-  private let executor: Executor
+  private let places: PluginPlaces
 
   /// - Parameters:
   ///   - memory: GiB that the conditions of one example may take at a time.
-  ///   - executor: where the code of plugins runs for which the manifest leaves it open.
-  init(manifestPath: String, reuse: Bool = true, memory: Double? = nil, executor: Executor = .inProcess) throws {
-    (path, self.reuse, self.executor) = (manifestPath, reuse, executor)
+  ///   - executor: where the code of all plugins runs, if the command line says so.
+  init(manifestPath: String, reuse: Bool = true, memory: Double? = nil, executor: Placement? = nil) throws {
+    (path, self.reuse) = (manifestPath, reuse)
     self.memory = memory.map { Int($0 * 0x1p30) }
     manifest = try Manifest(contentsOf: manifestPath)
     trust = try ExperimentPlugins(of: manifest, at: manifestPath).trust()
+    places = PluginPlaces(asked: executor, byTrust: Dictionary(trust.map { ($0.name, $0.trust.placement) }) { $1 })
     let folder = (manifestPath as NSString).deletingLastPathComponent
     search = PluginSearch(base: folder.isEmpty ? "." : folder)
     plan = try Plan(
@@ -39,7 +40,7 @@ struct Experiment {
   func modelEvaluator(of model: ModelReference) throws -> ModelEvaluator {
     let evaluator = try ModelEvaluator(
       manifest: manifest, model: model, search: search, examples: plan.dataset.examples, reuse: reuse,
-      executor: executor)
+      places: places)
     evaluator.model.memory = memory
     return evaluator
   }
@@ -94,6 +95,13 @@ struct Experiment {
     return costs
   }
 
+  /// Where the code of each plugin runs, and why there.
+  private var executors: [(String, JSON)] {
+    Dictionary(grouping: manifest.uses, by: \.plugin).sorted { $0.key < $1.key }.map { name, uses in
+      (name, .string(Set(uses.map { "\(places[$0])" }).sorted().joined(separator: "; ")))
+    }
+  }
+
   /// Facts about this start that are not in the manifest.
   ///
   /// - Parameter shard: which one, as `3/8`, where only one is run.
@@ -106,6 +114,7 @@ struct Experiment {
         ("started", .string(ISO8601DateFormatter().string(from: Date()))), ("host", .string(host.hostName)),
         ("system", .string(host.operatingSystemVersionString)), ("processors", .int(host.activeProcessorCount)),
         ("plugin_trust", .object(trust.map { ($0.name, .string("\($0.trust)")) })),
+        ("plugin_executors", .object(executors)),
       ])
   }
 }

@@ -5,6 +5,7 @@ import Foundation
 import Models
 import PluginHost
 import PluginRuntime
+import PluginStore
 import Tensors
 
 extension ComputeType: ExpressibleByArgument {}
@@ -85,6 +86,24 @@ struct MemoryOptions: ParsableArguments {
   }
 }
 
+struct ExecutorOptions: ParsableArguments {
+  @Flag(help: "Run the code of all plugins in sandboxed processes.")
+  var worker = false
+
+  @Flag(help: "Run the code of all plugins in this process, of those too that nobody vouches for.")
+  var inProcess = false
+
+  func validate() throws {
+    guard !(worker && inProcess) else { throw ValidationError("--worker and --in-process exclude each other") }
+  }
+
+  /// nil: the manifest or a plugin's trust decides.
+  var asked: Placement? {
+    worker
+      ? Placement(.worker, .asked(by: "--worker")) : inProcess ? Placement(.inProcess, .asked(by: "--in-process")) : nil
+  }
+}
+
 struct PluginOptions: ParsableArguments {
   @Option(
     name: .customLong("plugin"),
@@ -92,25 +111,24 @@ struct PluginOptions: ParsableArguments {
       "NAME, a path, or NAME:key=value,key=value; several in their order. Lists: 0+3. Tensors: file.safetensors#name.")
   var plugins: [String] = []
 
-  @Flag(help: "Run the plugins' code in sandboxed processes.")
-  var worker = false
+  @OptionGroup var executor: ExecutorOptions
 
   @Flag(help: "Compute every row, needed or not.")
   var noReuse = false
 
-  private var executor: Executor { worker ? .worker : .inProcess }
-
   /// The plugins, in their order.
   func specs() throws -> [AttachmentSpec] {
-    let search = PluginSearch(base: nil)
+    let (search, keys) = (PluginSearch(base: nil), try KnownKeys())
     return try plugins.map { text in
       let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
       guard !parts[0].isEmpty else {
         throw UsageError.plugin(text, problem: "a plugin's name is needed", known: search.available())
       }
       let manifest = try search.manifest(of: parts[0])
-      return .plugin(
-        manifest, parameters: try Self.parameters(parts.count > 1 ? parts[1] : "", of: manifest), executor: executor)
+      let parameters = try Self.parameters(parts.count > 1 ? parts[1] : "", of: manifest)
+      let trust = try Trust(
+        PluginDossier(manifest), isBundled: search.isBundled(manifest), lock: nil, keys: keys)
+      return .plugin(manifest, parameters: parameters, placement: executor.asked ?? trust.placement)
     }
   }
 

@@ -22,8 +22,10 @@ struct PlanCommand: ParsableCommand {
 
   @OptionGroup var memory: MemoryOptions
 
+  @OptionGroup var executor: ExecutorOptions
+
   func run() throws {
-    let experiment = try Experiment(manifestPath: manifest, memory: memory.gibibytes)
+    let experiment = try Experiment(manifestPath: manifest, memory: memory.gibibytes, executor: executor.asked)
     if let shards {
       let folder = sharding.folder(of: experiment)
       let list = try sharding.list(experiment, count: shards)

@@ -39,8 +39,7 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var memory: MemoryOptions
 
-  @Flag(help: "Run the code of all plugins in sandboxed processes.")
-  var worker = false
+  @OptionGroup var executor: ExecutorOptions
 
   @Flag(help: "No progress on stderr.")
   var quiet = false
@@ -52,7 +51,7 @@ struct RunCommand: ParsableCommand {
     }
     defer { withExtendedLifetime(sources) {} }
     let experiment = try Experiment(
-      manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes, executor: worker ? .worker : .inProcess)
+      manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes, executor: executor.asked)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
     if let shard {
       try runShard(shard, of: experiment, in: folder, interruption)
@@ -67,9 +66,9 @@ struct RunCommand: ParsableCommand {
     let session = try RunSession(
       folder: folder, plan: experiment.plan, provenance: experiment.provenance(), fresh: fresh)
     let outcome = try session.removingIfEmpty {
-      try run(experiment, experiment.plan, session, interruption, first: first)
+      try start(experiment, experiment.plan, session).run(interruption, first: first)
     }
-    try tell(outcome, session)
+    try outcome.tell(session)
     print("next: ablate report \(folder.path)")
   }
 
@@ -84,42 +83,15 @@ struct RunCommand: ParsableCommand {
     let session = try RunSession.ofShard(
       number, in: folder, plan: plan, provenance: experiment.provenance(shard: "\(number)/\(list.shards.count)"),
       fresh: fresh, oneInstructionSet: list.oneInstructionSet)
-    try tell(run(experiment, plan, session, interruption, first: nil), session)
+    try start(experiment, plan, session).run(interruption).tell(session)
     print("next: ablate merge \(folder.path), when all shards are done")
   }
 
-  private func run(
-    _ experiment: Experiment, _ plan: Plan, _ session: RunSession, _ interruption: Interruption,
-    first: (any Evaluator)?
-  ) throws -> Runner.Outcome {
-    let status = StatusFile(
-      session.folder,
-      RunStatus(
-        total: plan.trials.count, instructionSet: plan.fingerprints.instructionSet,
-        environment: ProcessInfo.processInfo.environment))
-    let runner = Runner(
-      plan: plan, folder: session.folder, store: session.store, interruption: interruption, retryFailed: retryFailed,
-      isShard: shard != nil, command: resumingCommand, observe: status.observe)
-    var first = first
-    return try status.following {
-      try runner.run(progress: quiet ? .silent : Progress.style()) { model in
-        defer { first = nil }
-        guard let first, model == experiment.manifest.models.first else { return try experiment.evaluator(of: model) }
-        return first
-      }
-    }
-  }
-
-  private func tell(_ outcome: Runner.Outcome, _ session: RunSession) throws {
-    let folder = session.folder.path
-    print(
-      "\(outcome.total) trials in \(folder): \(outcome.computed) computed now, \(outcome.stored) stored before, "
-        + "\(outcome.failed) failed")
-    if let first = try session.store.failedTrials().first {
-      throw ExperimentError.failedTrials(
-        folder: folder, failed: outcome.failed, total: outcome.total,
-        first: "\(first.model), \(first.example), \(first.condition): \(first.failure.reason)")
-    }
+  private func start(_ experiment: Experiment, _ plan: Plan, _ session: RunSession) -> RunStart {
+    RunStart(
+      experiment: experiment, plan: plan, session: session, retryFailed: retryFailed, isShard: shard != nil,
+      quiet: quiet,
+      command: resumingCommand)
   }
 
   /// This command without --fresh, which would throw away what is stored.

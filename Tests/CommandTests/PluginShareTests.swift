@@ -151,6 +151,7 @@ import Testing
     }
     #expect(try run().status == 0)
     #expect(try scratch.read("run/provenance.json").contains("\"./identity\": \"pinned\""))
+    #expect(try scratch.read("run/provenance.json").contains("\"./identity\": \"in-process, pinned\""))
     try shell("strip -o s.so identity/identity.so && mv s.so identity/identity.so")
     let other = try run()
     #expect(
@@ -160,6 +161,27 @@ import Testing
     try scratch.remove("locked.lock.json")
     #expect(try run().status == 0)
     #expect(try scratch.read("run/provenance.json").contains("\"./identity\": \"none\""))
+  }
+
+  @Test
+  func `what nobody vouches for runs in a worker, unless the manifest or the command line asks for another place`()
+    throws
+  {
+    func place(_ step: String, _ arguments: String...) throws -> String {
+      try writeExperiment("placed", "{ watched: [{ plugin: ./identity\(step) }] }")
+      let outcome = try Command.run(
+        ["run", "placed.yaml", "--out", "run", "--fresh", "--quiet"] + arguments, in: scratch, environment: environment)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let provenance = try JSONSerialization.jsonObject(with: scratch.bytes("run/provenance.json")) as? [String: Any]
+      return (provenance?["plugin_executors"] as? [String: String])?["./identity"] ?? "none"
+    }
+    #expect(try place("") == "worker, neither bundled, pinned nor signed")
+    #expect(try place("", "--in-process") == "in-process, asked for by --in-process")
+    #expect(try place(", executor: in-process") == "in-process, asked for by the manifest")
+    #expect(try place(", executor: in-process", "--worker") == "worker, asked for by --worker")
+    let both = try Command.run(
+      ["run", "placed.yaml", "--worker", "--in-process"], in: scratch, environment: environment)
+    #expect(both.status == 64 && both.errors.contains("exclude each other"))
   }
 
   @Test func `an installed plugin that a known key signed says so in provenance, and no longer once it was touched`()
@@ -178,7 +200,10 @@ import Testing
     }
     let first = try trust()
     #expect(first.contains("\"identity\": \"signed by alice\"") && first.contains("\"zero-heads\": \"bundled\""))
+    #expect(first.contains("\"identity\": \"in-process, signed by alice\""))
+    #expect(first.contains("\"zero-heads\": \"in-process, bundled\""))
     try shell("strip data/ablate/plugins/identity/identity.so")
-    #expect(try trust().contains("\"identity\": \"none\""))
+    let touched = try trust()
+    #expect(touched.contains("\"identity\": \"none\"") && touched.contains("\"identity\": \"worker, neither"))
   }
 }

@@ -7,17 +7,19 @@ import Testing
 @Suite struct DatasetTests {
   private let good = #"{"file_name": "a.png", "prompt": "<image> what?", "answer": "cat"}"#
 
-  private func load(_ lines: String, limit: Int? = nil, offset: Int = 0) throws -> Dataset {
+  private func load(
+    _ lines: String, limit: Int? = nil, offset: Int = 0, cluster: String? = nil
+  ) throws -> Dataset {
     let folder = try TemporaryFolder()
     try folder.write(lines, to: "metadata.jsonl")
     try folder.write("A", to: "a.png")
     try folder.write("B", to: "b.png")
-    return try Dataset(DatasetReference(path: folder.path, limit: limit, offset: offset))
+    return try Dataset(DatasetReference(path: folder.path, limit: limit, offset: offset, cluster: cluster))
   }
 
-  private func refusal(_ lines: String, offset: Int = 0) -> String {
+  private func refusal(_ lines: String, offset: Int = 0, cluster: String? = nil) -> String {
     do {
-      _ = try load(lines, offset: offset)
+      _ = try load(lines, offset: offset, cluster: cluster)
       return "accepted"
     } catch { return "\(error)".components(separatedBy: "metadata.jsonl").dropFirst().joined() }
   }
@@ -36,6 +38,39 @@ import Testing
     #expect(example.parts.map(\.value) == [1, 2, nil])
     #expect(
       JSON.object(example.meta).compact == #"{"box":{"a":"z","b":[1,null]},"flag":true,"n":1,"x":1.5}"#)
+  }
+
+  /// Lines of `good`: its picture, what is added.
+  private func lines(_ rows: [(picture: String, fields: String)]) -> String {
+    rows.enumerated().map { index, row in
+      good.replacing("{", with: #"{"id": "\#(index)", \#(row.fields)"#).replacing("a.png", with: row.picture)
+    }.joined(separator: "\n")
+  }
+
+  @Test func `what is independent is the picture, by its content, or the cluster that the dataset names`() throws {
+    let plain = try load(lines([("a.png", ""), ("b.png", ""), ("a.png", "")]))
+    #expect(plain.unit == .image && plain.unit.counted(2) == "2 images")
+    #expect(plain.examples[0].unit == plain.examples[2].unit && plain.examples[0].unit != plain.examples[1].unit)
+
+    let named = try load(
+      lines([("a.png", #""cluster": "k", "#), ("b.png", #""cluster": 7, "#), ("a.png", #""cluster": "k", "#)]))
+    #expect(named.examples.map(\.unit) == ["k", "7", "k"] && named.unit.counted(1) == "1 cluster")
+    // Nothing that the model is told has changed, but the dataset has.
+    #expect(named.examples.map(\.digest) == plain.examples.map(\.digest) && named.digest != plain.digest)
+
+    let scenes = try load(lines([("a.png", #""scene": "s", "#), ("b.png", #""scene": "s", "#)]), cluster: "scene")
+    #expect(scenes.examples.map(\.unit) == ["s", "s"] && scenes.unit.counted(12) == "12 clusters (scene)")
+  }
+
+  @Test func `clusters are named for all examples or for none, and hold whole pictures`() {
+    let one = #""cluster": "k", "#
+    #expect(
+      refusal(lines([("a.png", one), ("b.png", "")])).hasPrefix(":2: the example '1' has no 'cluster', and '0' has"))
+    #expect(
+      refusal(lines([("a.png", one)]), cluster: "scene").hasPrefix(":1: the example '0' has no 'scene' (name the"))
+    let torn = refusal(lines([("a.png", one), ("a.png", #""cluster": "m", "#)]))
+    #expect(torn.hasPrefix(":2: its picture is in two clusters: 'm', and as '0' in 'k' ("), "\(torn)")
+    #expect(refusal(lines([("a.png", #""cluster": [1], "#)])).hasPrefix(":1: 'cluster' is not text"))
   }
 
   @Test func `the slice is taken in the order of the file and blank lines do not count`() throws {

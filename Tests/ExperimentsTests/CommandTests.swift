@@ -46,7 +46,8 @@ struct CommandTests {
     #expect(first.status == 0, "\(first.errors)")
     #expect(first.errors.contains("24/24 trials"))
     let report = try Command.finish(["report", study.folder.file("run")])
-    #expect(report.status == 0 && report.output.hasPrefix("tiny: 24 of 24 trials: 2 models x 6 images x 2 conditions"))
+    #expect(
+      report.status == 0 && report.output.hasPrefix("tiny: 24 of 24 trials: 2 models x 6 examples x 2 conditions"))
     #expect(FileManager.default.fileExists(atPath: study.folder.file("run/report.md")))
     let again = try Command.finish(["run", study.folder.file("tiny.yaml"), "--out", study.folder.file("run")])
     #expect(again.status == 0 && again.output.contains("0 computed now, 24 stored before, 0 failed"))

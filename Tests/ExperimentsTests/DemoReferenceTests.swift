@@ -55,7 +55,7 @@ import Testing
     let manifest = try manifest(model)
     let dataset = try Dataset(manifest.dataset)
     var evaluator = try ModelEvaluator(
-      manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil), examples: [])
+      manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil), examples: [], places: .inProcess)
     var (equal, compared) = (0, 0)
     for example in dataset.examples {
       let wanted = try #require(expected[example.id])
@@ -80,7 +80,7 @@ import Testing
           let mine = try #require(values.first { $0.metric == metric && $0.point.isEmpty }?.value)
           #expect(abs(mine - (try #require(expected))) <= 2e-4, "\(example.id) \(name) \(metric)")
         }
-        if condition == "clean" { #expect(values.first { $0.metric == "accuracy" }?.label == wanted.answer) }
+        if condition == "clean" { #expect(values.first { $0.metric == "accuracy" }?.text == wanted.answer) }
       }
     }
     #expect(compared > 1000)

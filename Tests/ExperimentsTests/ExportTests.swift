@@ -18,7 +18,8 @@ import Testing
           probe: "lens", point: "text.0.z", token: 4, label: "Bein\nß 漢 🦵", metric: "rank", value: -.infinity),
         MeasuredValue(probe: "lens", point: "", token: nil, label: nil, metric: "rank", value: .nan),
         MeasuredValue(probe: "lens", point: "", token: nil, label: "", metric: "word_1", value: .nan, text: "▁leg"),
-        MeasuredValue(probe: "accuracy", point: "", token: nil, label: "a cat", metric: "accuracy", value: 1),
+        MeasuredValue(
+          probe: "accuracy", point: "", token: nil, label: nil, metric: "accuracy", value: 1, text: "a cat"),
       ]
       return conditions.map { TrialOutcome(condition: $0, result: .completed(rows, [])) }
     }

@@ -114,7 +114,9 @@ struct FakeEvaluator: Evaluator {
     for part in example.parts {
       for layer in 0..<2 {
         for token in 3..<6 {
-          let rank = rank(condition, layer, jitter: number(example.digest, part.name, token, 3))
+          // Repetitions of a condition differ by chance.
+          let draw = condition.contains("@") ? condition : ""
+          let rank = rank(condition, layer, jitter: number(example.digest + draw, part.name, token, 3))
           for (metric, value) in [("rank", rank), ("logprob", -rank)] {
             rows.append(
               MeasuredValue(
@@ -130,8 +132,8 @@ struct FakeEvaluator: Evaluator {
     )
     rows.append(
       MeasuredValue(
-        probe: "accuracy", point: "", token: nil, label: "a cat", metric: "accuracy",
-        value: condition == "clean" ? 1 : 0))
+        probe: "accuracy", point: "", token: nil, label: nil, metric: "accuracy", value: condition == "clean" ? 1 : 0,
+        text: "a cat"))
     rows.append(
       MeasuredValue(
         probe: "lens", point: "text.1.resid_post", token: 3, label: "leg", metric: "word_1", value: .nan,

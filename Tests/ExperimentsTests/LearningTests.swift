@@ -9,32 +9,45 @@ import Testing
 /// Splits, classes and codes of probes that learn.
 @Suite struct LearningTests {
   @Test func `folds deal every image once, by the seed`() {
-    let folds = ImageSplit.folds(4, of: 10, seed: 1)
+    let folds = UnitSplit.folds(4, of: 10, seed: 1)
     #expect(folds.count == 4 && folds.allSatisfy { $0.train.isDisjoint(with: $0.test) })
     #expect(folds.allSatisfy { $0.train.union($0.test) == Set(0..<10) && (2...3).contains($0.test.count) })
     #expect(folds.reduce(0) { $0 + $1.test.count } == 10)
-    #expect(folds.map(\.test) == ImageSplit.folds(4, of: 10, seed: 1).map(\.test))
-    #expect(folds.map(\.test) != ImageSplit.folds(4, of: 10, seed: 2).map(\.test))
+    #expect(folds.map(\.test) == UnitSplit.folds(4, of: 10, seed: 1).map(\.test))
+    #expect(folds.map(\.test) != UnitSplit.folds(4, of: 10, seed: 2).map(\.test))
   }
 
   @Test func `each portion of a code is read by a fit on those before it`() {
-    let portions = ImageSplit.portions([0.1, 0.11, 0.5, 1], of: 10, seed: 1)
+    let portions = UnitSplit.portions([0.1, 0.11, 0.5, 1], of: 10, seed: 1)
     #expect(portions.map(\.test.count) == [1, 1, 3, 5])
     #expect(portions.map(\.train.count) == [0, 1, 2, 5])
     for (before, after) in zip(portions, portions.dropFirst()) {
       #expect(after.train == before.train.union(before.test) && after.train.isDisjoint(with: after.test))
     }
-    #expect(ImageSplit.portions([0.01, 0.02, 1], of: 3, seed: 1).map(\.test.count) == [1, 2])
+    #expect(UnitSplit.portions([0.01, 0.02, 1], of: 3, seed: 1).map(\.test.count) == [1, 2])
   }
 
-  @Test func `examples that show one picture are one image`() throws {
+  @Test func `examples that show one picture are one unit`() throws {
     let folder = try TemporaryFolder()
     try folder.writeDataset(3)
     try folder.write("image 0", to: "data/2.png")
     let examples = try folder.plan().dataset.examples
-    let numbers = try ImageNumbers(examples)
+    let numbers = UnitNumbers(examples)
     #expect(numbers.count == 2)
     #expect(numbers[examples[0]] == numbers[examples[2]] && numbers[examples[0]] != numbers[examples[1]])
+  }
+
+  @Test func `the examples of a cluster are one unit`() throws {
+    let folder = try TemporaryFolder()
+    try folder.writeDataset(4)
+    let lines = try String(contentsOfFile: folder.file("data/metadata.jsonl"), encoding: .utf8).split(separator: "\n")
+    let named = lines.enumerated().map { index, line in
+      line.replacing("{\"file", with: "{\"cluster\": \(index % 2), \"file")
+    }
+    try folder.write(named.joined(separator: "\n"), to: "data/metadata.jsonl")
+    let examples = try folder.plan().dataset.examples
+    let numbers = UnitNumbers(examples)
+    #expect(numbers.count == 2 && examples.map { numbers[$0] } == [0, 1, 0, 1])
   }
 
   /// Rows of one feature: (image, class, object) each.
@@ -45,7 +58,7 @@ import Testing
       let place = Features.Place(row: index, field: "part/\(word)", text: word)
       rows.add(
         Features(probe: "", point: "text.0.resid_post", places: [place], width: 1, values: [value(index)]), trial,
-        image: image, className: object)
+        unit: image, picture: "\(image)", className: object)
     }
     return rows
   }
@@ -54,7 +67,7 @@ import Testing
     var fit = FitDefinition()
     (fit.minImages, fit.folds) = (minImages, folds)
     return try LearningTask(
-      rows, folds: ImageSplit.folds(folds, of: images, seed: 1), fit, probe: "p", seed: 1)
+      rows, folds: UnitSplit.folds(folds, of: images, seed: 1), fit, probe: "p", seed: 1)
   }
 
   private static let table =
@@ -140,8 +153,8 @@ struct LearnedRunTests {
     return (done.status, done.errors)
   }
 
-  private func store(_ folder: TemporaryFolder) throws -> RunStore {
-    try RunStore(path: RunFolder(folder.file("run")).store, readOnly: true)
+  private func store(_ folder: TemporaryFolder, _ name: String = "run") throws -> RunStore {
+    try RunStore(path: RunFolder(folder.file(name)).store, readOnly: true)
   }
 
   private func facts(_ folder: TemporaryFolder) throws -> JSON {
@@ -151,8 +164,8 @@ struct LearnedRunTests {
     return try JSON(parsing: text ?? "null")
   }
 
-  private func values(_ folder: TemporaryFolder) throws -> [String] {
-    try store(folder).read {
+  private func values(_ folder: TemporaryFolder, _ name: String = "run") throws -> [String] {
+    try store(folder, name).read {
       try String.fetchAll(
         $0,
         sql: """
@@ -212,6 +225,36 @@ struct LearnedRunTests {
     }
     let one = try computed(1)
     #expect(try one != nil && one != .int(0) && computed(10) == one)
+  }
+
+  @Test func `a probe that is repeated under seeds learns from one pass, each time with other random numbers`() throws {
+    let folder = try TemporaryFolder()
+    let fit = "fit: { folds: 2, min_images: 3, portions: [], control_task: false }"
+    let probes = "  mlp: { plugin: mlp-probe, with: { layers: -1, hidden: 3, steps: 20 }, seeds: 1-2, \(fit) }"
+    let cut = "  random: { seeds: 1-2, steps: [{ plugin: random-edges }] }"
+    #expect(try run(Self.manifest(probes: probes, conditions: cut), in: folder) == (0, ""))
+    // 3 conditions x 2 seeds x 2 folds
+    #expect(try facts(folder)["fits"]?["made"] == .int(12))
+    func values(_ probe: String, _ condition: String) throws -> [Double] {
+      try store(folder).read {
+        try Double.fetchAll(
+          $0,
+          sql: """
+            SELECT m.value FROM measurements m JOIN trials t ON t.id = m.trial
+            WHERE m.probe = ? AND t.condition = ? AND m.metric = 'logprob' ORDER BY t.example, m.token
+            """, arguments: [probe, condition])
+      }
+    }
+    #expect(try !values("mlp@1", "clean").isEmpty && values("mlp@1", "clean") != values("mlp@2", "clean"))
+    #expect(try values("mlp@1", "random@1") != values("mlp@1", "random@2"))
+    let compared = try Command.finish([
+      "compare", folder.file("run"), "clean", "random", "--metric", "logprob", "--probe", "mlp@1",
+    ])
+    #expect(compared.status == 0 && compared.output.contains("images, under 2 seeds)"), "\(compared.output)")
+    let power = try Command.finish([
+      "power", folder.file("run"), "clean", "random", "--metric", "logprob", "--probe", "mlp@1", "--effect", "0.0001",
+    ])
+    #expect(power.status == 0 && power.output.contains("seed"), "\(power.output)\(power.errors)")
   }
 
   @Test func `what is learned from the clean run can be asked of another`() throws {
@@ -305,6 +348,32 @@ struct LearnedRunTests {
     #expect(!FileManager.default.fileExists(atPath: fresh.file("run/run.sqlite")))
   }
 
+  @Test func `neither folds nor other images tear a cluster apart`() throws {
+    let data = try TemporaryFolder()
+    let source = repository.appendingPathComponent("data/parts").path
+    let lines = try String(contentsOfFile: "\(source)/metadata.jsonl", encoding: .utf8).split(separator: "\n").prefix(
+      24)
+    let named = lines.enumerated().map { index, line in "{\"video\": \(index / 6), " + line.dropFirst() }
+    try data.write(named.joined(separator: "\n"), to: "metadata.jsonl")
+    for name in ["images", "masks"] {
+      try FileManager.default.copyItem(atPath: "\(source)/\(name)", toPath: data.file(name))
+    }
+    func refusal(_ fit: String, offset: Int = 0, limit: Int = 24) throws -> String {
+      let folder = try TemporaryFolder()
+      let probes = "  p: { plugin: nearest-mean, with: { layers: -1 }, fit: { \(fit) } }"
+      let yaml = Self.manifest(limit: limit, probes: probes)
+        .replacing("\(source), limit", with: "\(data.path), cluster: video, offset: \(offset), limit")
+      return try run(yaml, in: folder).1
+    }
+    #expect(try refusal("folds: 5").contains("4 clusters (video) cannot be dealt into 5 folds"))
+    #expect(try refusal("folds: 4, min_images: 5").contains("no class in enough clusters (video)"))
+    let train = "min_images: 2, train: { path: \(data.path), cluster: video, limit: 8 }"
+    let leak = try refusal(train, offset: 8, limit: 16)
+    #expect(
+      leak.contains("2 of the images that it would learn from") && leak.contains("is of the cluster of"), "\(leak)")
+    #expect(try refusal("folds: 4, min_images: 2, portions: []") == "")
+  }
+
   @Test func `the class of the whole image can be learned from one token`() throws {
     let folder = try TemporaryFolder()
     let with = "with: { sites: [text.resid_post], layers: -1, labels: class, tokens: last }"
@@ -337,19 +406,54 @@ struct LearnedRunTests {
     #expect(compared.status == 0 && compared.output.contains("demo-compensating is higher"), "\(compared.output)")
   }
 
-  @Test func `a study with a probe that learns is not cut`() throws {
-    let folder = try TemporaryFolder()
-    try folder.write(Self.manifest(probes: "  p: { plugin: nearest-mean, fit: {} }"), to: "m.yaml")
-    let cut = try Command.finish(
-      ["plan", folder.file("m.yaml"), "--shards", "2", "--by-count", "--out", folder.file("run")])
-    #expect(cut.status == 64 && cut.errors.contains("learns from all images"), "\(cut.errors)")
-  }
-
-  @Test func `verify leaves learned rows alone`() throws {
+  @Test func `shards leave what probes learn from, and the merge learns as the undivided run does`() throws {
     let folder = try TemporaryFolder()
     let probes = "  lens: { plugin: logit-lens }\n  p: { plugin: nearest-mean, \(Self.small) }"
     #expect(try run(Self.manifest(probes: probes), in: folder) == (0, ""))
-    let verified = try Command.finish(["verify", folder.file("run"), "--sample", "3"])
-    #expect(verified.status == 0 && verified.output.hasPrefix("3 trials, "), "\(verified.output)\(verified.errors)")
+    let (manifest, study) = (folder.file("m.yaml"), folder.file("study"))
+    func finish(_ arguments: [String]) throws -> String {
+      let done = try Command.finish(arguments)
+      #expect(done.status == 0, "\(arguments.joined(separator: " ")): \(done.errors)")
+      return done.output
+    }
+    _ = try finish(["plan", manifest, "--shards", "3", "--by-count", "--out", study])
+    // Killed in its middle, then started again.
+    let process = try Command.start(["run", manifest, "--out", study, "--shard", "1/3", "--quiet"])
+    while process.isRunning, (try? store(folder, "study/shards/0001").totals().attempts) ?? 0 == 0 { usleep(2000) }
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+    for shard in 1...3 { _ = try finish(["run", manifest, "--out", study, "--shard", "\(shard)/3", "--quiet"]) }
+    let again = try finish(["run", manifest, "--out", study, "--shard", "2/3", "--quiet"])
+    #expect(again.contains("8 trials in ") && again.contains(": 0 computed now, 8 stored before"), "\(again)")
+    #expect(try finish(["status", study]).contains("shards: 3 done"))
+
+    #expect(try finish(["merge", study]).contains("learned from all shards: 24 trials"))
+    let learned = try values(folder, "study")
+    #expect(try learned == values(folder))
+    #expect(try !finish(["merge", study]).contains("learned from") && values(folder, "study") == learned)
+    #expect(try finish(["verify", study, "--sample", "2"]).contains("learned anew"))
+  }
+
+  @Test func `verify learns one fold anew, and finds a learned row that is another`() throws {
+    let folder = try TemporaryFolder()
+    let cut = "  cut: [{ plugin: attention-knockout, with: { tower: vision } }]"
+    let probes = "  lens: { plugin: logit-lens }\n  p: { plugin: nearest-mean, \(Self.small) }"
+    #expect(try run(Self.manifest(probes: probes, conditions: cut), in: folder) == (0, ""))
+    let verified = try Command.finish(["verify", folder.file("run"), "--sample", "48"])
+    #expect(verified.status == 0 && verified.output.hasPrefix("48 trials, "), "\(verified.output)\(verified.errors)")
+    // 2 conditions x 2 hook points x (a fold, its control and a portion, unless the example is in the first, of which there is no fit)
+    let fits = try #require(verified.output.firstMatch(of: /demo-compensating, (\S+), learned anew: (8|12) fits/))
+    try RunStore(path: RunFolder(folder.file("run")).store).write {
+      try $0.execute(
+        sql: """
+          UPDATE measurements SET value = value - 1e-7 WHERE rowid = (
+            SELECT min(m.rowid) FROM measurements m JOIN trials t ON t.id = m.trial
+            WHERE t.example = ? AND m.probe = 'p' AND m.metric = 'logprob')
+          """, arguments: [String(fits.1)])
+    }
+    let wrong = try Command.finish(["verify", folder.file("run"), "--sample", "48"])
+    #expect(
+      wrong.status == 65 && wrong.errors.contains("1 of 48 trials have other values: demo-compensating, \(fits.1), "))
+    #expect(wrong.errors.contains("logprob is"), "\(wrong.errors)")
   }
 }

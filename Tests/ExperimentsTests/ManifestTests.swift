@@ -86,6 +86,44 @@ import Experiments
     #expect(error?.diagnosis.what.contains("'wroker'") == true)
   }
 
+  private func seeded(_ condition: String, probe: String = "p: { plugin: q, seeds: [4, 2] }") throws -> Manifest {
+    try load(
+      minimal.replacing("{ clean: [] }", with: "\n  clean: []\n  \(condition)").replacing(
+        "readings: [accuracy]", with: "probes: { \(probe) }"))
+  }
+
+  @Test func `seeds repeat a condition and a probe, and the resolved manifest loads to the same`() throws {
+    let manifest = try seeded("random: { seeds: 1-3, steps: [{ plugin: p }] }")
+    #expect(manifest.conditions.map(\.name) == ["clean", "random@1", "random@2", "random@3"])
+    #expect(manifest.conditions.map(\.base) == ["clean", "random", "random", "random"])
+    #expect(manifest.probes.map(\.name) == ["p@4", "p@2"] && manifest.probes.map(\.base) == ["p", "p"])
+    let again = try load(manifest.resolved.pretty)
+    #expect(again.conditions == manifest.conditions && again.probes == manifest.probes)
+    let swept = try seeded("\"r<k>\": { sweep: { k: 0-1 }, seeds: 7, steps: [{ plugin: p, with: { layers: <k> } }] }")
+    #expect(swept.conditions.map(\.name) == ["clean", "r0@7", "r1@7"] && swept.conditions[1].base == "r0")
+    #expect(try load(swept.resolved.pretty).conditions == swept.conditions)
+  }
+
+  @Test(arguments: [
+    ("r: { seeds: [1, 1], steps: [{ plugin: p }] }", "'conditions.r.seeds' name one twice"),
+    ("r: { seeds: [a], steps: [{ plugin: p }] }", "are whole numbers from 0"),
+    ("r: { seeds: 1-3, steps: [] }", "only plugins draw random numbers"),
+    ("r: { seeds: 1-3, steps: [{ input: { image: shuffled } }] }", "shuffled once, alike in all conditions"),
+    (
+      "r: { seeds: 1-3, steps: [{ edit: { op: patch, tower: text, site: resid_post, from: { condition: clean, item: random } } }] }",
+      "a random item is drawn once for each example"
+    ),
+    (
+      "r: { seed: 1, steps: [{ plugin: p }] }", "'seed' belongs to resolved manifests, under a name that ends with '@1'"
+    ),
+  ])
+  func `seeds that would repeat nothing are refused`(condition: String, why: String) {
+    do {
+      _ = try seeded(condition)
+      Issue.record("accepted: \(condition)")
+    } catch { #expect("\(error)".contains(why), "\(error)") }
+  }
+
   @Test func `a sweep makes one condition for each value, in their order`() throws {
     let manifest = try load(
       minimal.replacingOccurrences(

@@ -5,6 +5,7 @@ import Foundation
 import FoundationXML
 import PluginHost
 import Reports
+import Statistics
 import TestSupport
 import Testing
 
@@ -22,7 +23,7 @@ import Testing
     let folder = try run()
     let report = try RunReport(path: folder.file("run"))
     let text = report.text
-    #expect(text.hasPrefix("tiny: 48 of 48 trials: 2 models x 6 images x 4 conditions"))
+    #expect(text.hasPrefix("tiny: 48 of 48 trials: 2 models x 6 examples x 4 conditions"))
     #expect(!text.contains("WARNING"))
     let strong = "strong (blind, at text.1.resid_post, 12 parts in 6 images): the vision cut costs 0.83 bits of rank"
     #expect(text.contains(strong))
@@ -170,7 +171,7 @@ import Testing
     #expect(found.map(\.model) == ["strong", "weak"])
     let point = try #require(found.first?.points.first)
     #expect(point.items.count == 10 && point.unmatched.b == 2 && point.unmatched.a == 0)
-    #expect(point.caveats.contains("2 items have a number in B only and are left out"))
+    #expect(point.caveats(.image).contains("2 items have a number in B only and are left out"))
     let result = try point.result.get()
     #expect(abs(result.difference.mean - point.items.map(\.difference).reduce(0, +) / 10) < 1e-12)
     #expect(found[0].sentences[0].contains("not distinguishable"), "five images: \(found[0].sentences)")
@@ -179,6 +180,79 @@ import Testing
       try Comparison(name: "x", "both_cut", "clean", in: manifest, metric: "log2_rank", point: "text.1.resid_post")
     }
     #expect(sixth[0].sentences[0].contains("clean is better. Only 6 images"), "\(sixth[0].sentences)")
+  }
+
+  @Test func `intervals cluster by what the dataset names, also where it was named after the run`() throws {
+    let folder = try run()
+    func compared() throws -> ComparisonSummary {
+      let all = try ComparisonSummary.all(in: folder.file("run")) { manifest in
+        try Comparison(name: "x", "both_cut", "clean", in: manifest, metric: "log2_rank", point: "text.1.resid_post")
+      }
+      return try #require(all.first)
+    }
+    let byImage = try compared()
+    #expect(byImage.sentences[0].contains("12 items in 6 images"))
+    let lines = try String(contentsOfFile: folder.file("data/metadata.jsonl"), encoding: .utf8).split(separator: "\n")
+    let named = lines.enumerated().map { index, line in
+      line.replacing("{\"file", with: "{\"scene\": \(index / 2), \"file")
+    }
+    try folder.write(named.joined(separator: "\n"), to: "data/metadata.jsonl")
+    let plan = try folder.plan(manifestText().replacing("limit: 6", with: "limit: 6, cluster: scene"))
+    #expect(try folder.run(plan).computed == 0)
+
+    let byScene = try compared()
+    #expect(byScene.sentences[0].contains("12 items in 3 clusters (scene)"), "\(byScene.sentences)")
+    #expect(byScene.sentences[0].contains("Only 3 clusters (scene): the smallest p"), "\(byScene.sentences)")
+    #expect(byScene.json["cluster_by"] == .string("scene"))
+    let items = byScene.points[0].items
+    let scenes = items.map { item in "\((Int(item.example.prefix(1)) ?? 0) / 2)" }
+    let found = try byScene.points[0].result.get().difference
+    #expect(try found == clusteredMean(items.map(\.difference), clusters: scenes))
+    #expect(try found.standardError != byImage.points[0].result.get().difference.standardError)
+
+    let report = try RunReport(path: folder.file("run"))
+    #expect(report.text.hasPrefix("tiny: 48 of 48 trials: 2 models x 6 examples in 3 clusters (scene) x 4 conditions"))
+    #expect(report.text.contains("12 parts in 3 clusters (scene)") && report.text.contains("95 % intervals by cluster"))
+    #expect(try !report.html.contains("clustered by image"))
+  }
+
+  @Test func `repetitions of a condition are compared with seeds as a random factor`() throws {
+    let random =
+      "  random: { seeds: 1-3, steps: [{ plugin: other }] }\n  once: { seeds: [7], steps: [{ plugin: other }] }"
+    let folder = try run(manifestText(conditions: random))
+    func compared(_ a: String, _ b: String, point: String? = "text.1.resid_post") throws -> ComparisonSummary {
+      let all = try ComparisonSummary.all(in: folder.file("run")) { manifest in
+        try Comparison(name: "x", a, b, in: manifest, metric: "log2_rank", point: point)
+      }
+      return try #require(all.first)
+    }
+    let found = try compared("both_cut", "random")
+    #expect(found.sentences[0].contains("12 items in 6 images, under 3 seeds"), "\(found.sentences)")
+    #expect(found.sentences[0].contains("crossed with seeds p ") && found.seeds == 3 && found.grid == nil)
+    let single = try (1...3).map { try compared("both_cut", "random@\($0)").points[0].items.map(\.difference) }
+    let images = found.points[0].items.map(\.cluster)
+    let difference = try found.points[0].result.get().difference
+    #expect(try difference == CrossedMean(single, clusters: images).estimate)
+    #expect(Set(single).count == 3, "the repetitions differ")
+
+    // Over several hook points p values are Holm's.
+    let points = try compared("both_cut", "random", point: nil)
+    #expect(points.points.count == 2 && points.grid == nil && !points.adjustedP.contains(nil))
+    let once = try compared("both_cut", "once")
+    #expect(
+      once.sentences[0].contains("under 1 seed)")
+        && once.sentences[0].contains("One seed: this holds for that seed only."))
+    #expect(throws: ExperimentError.self) { _ = try compared("random", "once") }
+    #expect(try JSON(parsing: found.json.compact)["seeds"] == .int(3))
+  }
+
+  @Test func `examples that show one picture are one image`() throws {
+    let folder = try TemporaryFolder()
+    try folder.writeDataset(6)
+    for copy in 3..<6 { try folder.write("image \(copy - 3)", to: "data/\(copy).png") }
+    _ = try folder.run(folder.plan())
+    let text = try RunReport(path: folder.file("run")).text
+    #expect(text.contains("6 examples in 3 images") && text.contains("12 parts in 3 images"), "\(text)")
   }
 
   @Test func `numbers that are missing are told, and left out on both sides of a pair`() throws {
@@ -190,6 +264,31 @@ import Testing
     let warnings = try RunReport(path: folder.file("run")).summary.warnings
     #expect(warnings.contains("lens: 'rank' is not a number in 12 rows of 2 trials, which are left out"), "\(warnings)")
     #expect(warnings.contains("strong, blind: 1 parts lack one of the four conditions and are left out"))
+  }
+
+  @Test func `one image, equal numbers and a difference without spread are told in the result`() throws {
+    func sentence(limit: Int, _ a: String, _ b: String, _ metric: String) throws -> String {
+      let folder = try run(manifestText(limit: limit))
+      let all = try ComparisonSummary.all(in: folder.file("run")) { manifest in
+        try Comparison(name: "x", a, b, in: manifest, metric: metric)
+      }
+      return try #require(all.first?.sentences.first)
+    }
+    #expect(
+      try sentence(limit: 1, "clean", "vision_cut", "accuracy")
+        .hasSuffix("no comparison, an interval needs at least two images, there are 1."))
+    let ties = try sentence(limit: 6, "vision_cut", "text_cut", "accuracy")
+    #expect(ties.contains("not distinguishable") && ties.contains("A and B are equal on every item."), "\(ties)")
+    let constant = try sentence(limit: 6, "clean", "text_cut", "accuracy")
+    #expect(constant.contains("All images have the same difference: there is no spread to judge it by."), "\(constant)")
+    let folder = try run(manifestText(limit: 1))
+    #expect(try RunReport(path: folder.file("run")).text.contains("no contrast, an interval needs at least two images"))
+  }
+
+  @Test func `a dataset that is not the one of the run gives no gallery, and the page says so`() throws {
+    let folder = try run()
+    try folder.write("another image", to: "data/1.png")
+    #expect(try RunReport(path: folder.file("run")).html.contains("is not the one that was run: no gallery"))
   }
 
   @Test func `a comparison without a common item is refused`() throws {
@@ -213,10 +312,10 @@ import Testing
           """))
     let report = try RunReport(path: folder.file("run"))
     #expect(report.summary.comparisons.map(\.model) == ["strong", "weak", ""])
-    #expect(report.summary.comparisons.allSatisfy { $0.adjustedP != nil })
+    #expect(report.summary.comparisons.allSatisfy { $0.adjustedP.count == 1 && $0.adjustedP[0] != nil })
     #expect(report.summary.figures.map(\.name).suffix(3) == ["strong-cuts", "weak-cuts", "comparisons"])
     let sweep = try #require(report.summary.models[0].sweeps.first)
-    #expect(sweep.conditions == ["vision_cut", "text_cut", "both_cut"] && sweep.parts == 12 && sweep.images == 6)
+    #expect(sweep.conditions == ["vision_cut", "text_cut", "both_cut"] && sweep.parts == 12 && sweep.units == 6)
     let html = try report.html
     #expect(html.contains("id=\"sweeps\"") && html.contains("id=\"comparisons\""))
     #expect(report.summary.json["schema"] == .string("ablate.report/1"))

@@ -294,6 +294,7 @@ extension RunStore {
         sql: """
           ALTER TABLE measurements DROP COLUMN text;
           ALTER TABLE receipts DROP COLUMN note_kind;
+          DROP TABLE examples;
           DELETE FROM grdb_migrations WHERE identifier <> '1';
           UPDATE receipts SET note = CASE trial % 2 WHEN 0 THEN 'read leg as wing' ELSE 'changed nothing' END
           """)

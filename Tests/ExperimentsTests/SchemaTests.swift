@@ -99,6 +99,9 @@ func shippedManifests() throws -> [String] {
       step("{ edit: { op: bias, tower: vision, layers: 3, heads: [0, 1], value: -2 } }"),
       step("{ edit: { op: add, tower: projector, site: out, vector: [1, 2] } }"),
       step("{ edit: { op: scale, tower: text, site: z, layers: \"0:3\", value: 0 } }"),
+      with("clean: []", "r: { seeds: 1-3, steps: [{ plugin: x }] }"),
+      with("clean: []", "r: { seeds: [4, 2], steps: [{ plugin: x }] }"),
+      with("clean: []", "r@2: { seed: 2, steps: [{ plugin: x }] }"),
       with("clean: []", "c<k>: { sweep: { k: 0-2 }, steps: [{ plugin: x, with: { layers: <k> } }] }"),
       with("clean: []", "c<k>: { sweep: { k: [a, 1] }, steps: [{ plugin: p<k> }] }"),
     ]
@@ -120,6 +123,8 @@ func shippedManifests() throws -> [String] {
       with("{ path: d }", "{}"), with("{ path: d }", "{ path: d, limit: 1.5 }"),
       with("{ path: d }", "{ path: d, offset: -1 }"), with("{ path: d }", "{ path: d, split: x }"),
       with("{ clean: [] }", "{}"), with("{ clean: [] }", "[]"), with("clean: []", "clean: x"),
+      with("clean: []", "r: { seeds: [], steps: [{ plugin: x }] }"),
+      with("clean: []", "r: { seeds: [-1], steps: [{ plugin: x }] }"),
       with("clean: []", "c<k>: { sweep: { k: [] }, steps: [{ plugin: p<k> }] }"), with("clean: []", "c: { steps: [] }"),
       with("[accuracy]", "[]"), with("[accuracy]", "[accuracy, accuracy]"), with("[accuracy]", "accuracy"),
       with("readings: [accuracy]", ""), minimal + "seed: -1", minimal + "seed: 1.5", minimal + "extra: 1",

@@ -52,11 +52,9 @@ struct ShardTests {
   /// Every table of results with its ids and in its order.
   private func everything(_ path: String) throws -> [String] {
     try RunStore(path: path, readOnly: true).read { connection in
-      try ["trials", "readings", "measurements", "receipts"].flatMap { table in
-        try Row.fetchAll(
-          connection,
-          sql: "SELECT '\(table)', * FROM \(table)" + (table == "readings" ? " ORDER BY 2, 3" : " ORDER BY rowid")
-        ).map { "\($0)" }
+      try ["trials", "readings", "measurements", "receipts", "examples"].flatMap { table in
+        let order = table == "readings" ? "2, 3" : table == "examples" ? "2" : "rowid"
+        return try Row.fetchAll(connection, sql: "SELECT '\(table)', * FROM \(table) ORDER BY \(order)").map { "\($0)" }
       }
     }
   }
@@ -165,6 +163,22 @@ struct ShardTests {
       try $0.execute(sql: "DELETE FROM measurements WHERE rowid = 9")
     }
     #expect(words { _ = try merge() }.contains("lens, number of rows is 24, and 25 elsewhere"))
+    // A number and the words beside it are compared, each.
+    for (change, difference) in [
+      ("value = 1 - value", "accuracy, accuracy is 0.0, and 1.0 elsewhere"),
+      ("text = 'a dog'", "accuracy, accuracy in words is 'a dog', and 'a cat' elsewhere"),
+    ] {
+      try FileManager.default.removeItem(atPath: run.shard(2, attempt: 1).path)
+      try FileManager.default.copyItem(atPath: run.shard(2).path, toPath: run.shard(2, attempt: 1).path)
+      try RunStore(path: run.shard(2, attempt: 1).store).write {
+        try $0.execute(
+          sql:
+            "UPDATE measurements SET \(change) WHERE rowid = (SELECT min(rowid) FROM measurements WHERE metric = 'accuracy')"
+        )
+      }
+      let said = words { _ = try merge() }
+      #expect(said.contains(difference), "\(said)")
+    }
   }
 
   @Test func `while a process writes a shard, another one writes beside it, and the rows are merged once`() throws {
@@ -216,7 +230,8 @@ struct ShardTests {
       #expect(words { _ = try merge() }.contains(difference), "\(difference)")
     }
     try folder.write("another image", to: "data/1.png")
-    #expect(words { try runShard(1, of: folder.plan(text)) }.contains("the dataset has other bytes or examples"))
+    #expect(
+      words { try runShard(1, of: folder.plan(text)) }.contains("the dataset has other bytes, examples or clusters"))
     #expect(!FileManager.default.fileExists(atPath: run.store))
   }
 

@@ -27,7 +27,8 @@ import Testing
         """, file: "study.yaml")
     let examples = try Dataset(manifest.dataset).examples
     var evaluator = try ModelEvaluator(
-      manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil), examples: examples)
+      manifest: manifest, model: manifest.models[0], search: PluginSearch(base: nil), examples: examples,
+      places: .inProcess)
     return try evaluator.evaluate(
       examples[0], conditions: manifest.conditions.map(\.name), probes: manifest.readings.map(\.rawValue))
   }

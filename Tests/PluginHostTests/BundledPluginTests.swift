@@ -194,6 +194,7 @@ import PluginRuntime
     #expect(plan.readings.allSatisfy { $0.layers == .selector("0-1,-1") })
     #expect(plan.readings.allSatisfy { $0.normed && $0.ties == .mean && $0.vocabulary == 0..<100 })
     #expect(plan.readings.allSatisfy { $0.forms == [.spaced] && $0.pieces == .exclude })
+    #expect(plan.readings.allSatisfy { !$0.embedding && !$0.cosine })
     try instance.beginLane(7, item)
     let answers = [
       Column("reading", .integers([0, 3])), Column("layer", .integers([-1, 1])), Column("row", .integers([3, 4])),
@@ -224,6 +225,11 @@ import PluginRuntime
     #expect(reading.count == 1 && !reading[0].normed && reading[0].ties == .best && reading[0].vocabulary == 3..<32)
     #expect(reading[0].forms == [.bare, .plural] && reading[0].pieces == .mean && reading[0].site == "resid_mid")
     #expect(try Self.instance("logit-lens", ["vocabulary": .text("all")]).plan(item).readings[0].vocabulary == nil)
+    let embedding = ["matrix": GivenValue.text("embedding"), "score": .text("cosine")]
+    let looks = try Self.instance("logit-lens", embedding).plan(item).readings
+    #expect(looks.allSatisfy { $0.embedding && $0.cosine && !$0.normed })
+    let normed = try Self.instance("logit-lens", embedding.merging(["norm": .text("final")]) { $1 }).plan(item).readings
+    #expect(normed.allSatisfy { $0.embedding && $0.normed })
     for bad in ["", "3", "3-", "-1-3", "5-4", "a-b"] {
       let error = pluginError { _ = try Self.instance("logit-lens", ["vocabulary": .text(bad)]) }
       #expect(error?.diagnosis.what.contains("vocabulary: write known, all, or") == true, "took '\(bad)'")

@@ -89,7 +89,8 @@ extension AttachmentSpec {
     _ name: String, _ parameters: [String: String] = [:], executor: Executor = .inProcess
   ) throws -> AttachmentSpec {
     .plugin(
-      try `the bundled plugins`.manifest(name), parameters: parameters.mapValues { .text($0) }, executor: executor)
+      try `the bundled plugins`.manifest(name), parameters: parameters.mapValues { .text($0) },
+      placement: Placement(executor, .asked(by: "the test")))
   }
 
   static func edit(

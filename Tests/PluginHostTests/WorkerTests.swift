@@ -7,6 +7,10 @@ import Testing
 /// Seconds after which a call counts as hung, for all workers of the tests.
 private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
 
+extension Placement {
+  static let worker = Placement(.worker, .asked(by: "the test"))
+}
+
 @Suite(.serialized) struct `a plugin in a worker` {
   init() { #expect(patience) }
 
@@ -29,20 +33,8 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
     Use(name: "attention-mass", with: ["tokens": "last"], isProbe: true), Use(name: "logit-lens", isProbe: true),
   ]
 
-  /// Which can learn in process only.
-  private static let learning: Set = ["linear-probe", "mlp-probe", "nearest-mean"]
-
-  @Test func `is each of the bundled ones but those that learn`() {
-    #expect(Set(Self.uses.map(\.name)).union(Self.learning).isSuperset(of: `the bundled plugins`.names))
-  }
-
-  @Test(arguments: learning) func `is refused where it would have to learn`(name: String) throws {
-    let spec = try AttachmentSpec.bundled(name, [:], executor: .worker)
-    #expect {
-      try LearnedProbe(spec, model: HostCase("gqa").model.facts, seed: 0, name: "fit")
-    } throws: {
-      "\($0)".contains("in process only")
-    }
+  @Test func `is each of the bundled ones, those that learn in tests of their own`() {
+    #expect(Set(Self.uses.map(\.name) + WorkerFitTests.learning).isSuperset(of: `the bundled plugins`.names))
   }
 
   @Test(arguments: uses) func `gives the bits, rows and receipts that it gives in process`(use: Use) throws {
@@ -78,7 +70,7 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
     bad: BadPlugin
   ) throws {
     let shop = try PluginWorkshop()
-    let spec = AttachmentSpec.plugin(try bad.build(in: shop), parameters: [:], executor: .worker)
+    let spec = AttachmentSpec.plugin(try bad.build(in: shop), parameters: [:], placement: .worker)
     let host = try HostCase("gqa", newTokens: 2)
     let half = try AttachmentSpec.bundled("scale", ["factor": "0.5", "layers": "0"])
     let points = ["text.*.resid_post"]
@@ -102,7 +94,7 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
     throws
   {
     let shop = try PluginWorkshop()
-    let spec = AttachmentSpec.plugin(try bad.build(in: shop), parameters: [:], executor: .worker)
+    let spec = AttachmentSpec.plugin(try bad.build(in: shop), parameters: [:], placement: .worker)
     let error = #expect(throws: HostError.self) { _ = try HostCase("gqa").run([spec]) }
     let diagnosis = try #require(error?.diagnosis)
     #expect(diagnosis.what.contains(bad.reason), "\(diagnosis)")
@@ -115,7 +107,8 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
 
   private func outcomes(_ name: String, items: Int, _ executor: Executor = .worker) throws -> [ConditionOutcome] {
     let shop = try PluginWorkshop()
-    let spec = AttachmentSpec.plugin(try BadPlugin(name).build(in: shop), parameters: [:], executor: executor)
+    let spec = AttachmentSpec.plugin(
+      try BadPlugin(name).build(in: shop), parameters: [:], placement: Placement(executor, .asked(by: "the test")))
     let host = try HostCase("mha")
     let session = try Session(host.model, conditions: [(name: "it", steps: [spec])], probes: [], seed: 1)
     return try self.items(host, items).flatMap {
@@ -153,7 +146,7 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
     let text = String(decoding: manifest.source, as: UTF8.self)
     let probe = text.replacing("intervention", with: "probe").replacing("\"rw\"", with: "\"r\"")
     manifest = try PluginManifest(path: shop.write(probe, to: "plugin.json"))
-    let spec = AttachmentSpec.plugin(manifest, parameters: [:], executor: .worker)
+    let spec = AttachmentSpec.plugin(manifest, parameters: [:], placement: .worker)
     let outcomes = try HostCase("mha").run([("a", []), ("b", [])], probes: [("watch", spec)])
     for name in ["a", "b"] {
       let reason = outcomes[name]?.failure?.reason ?? "none"
@@ -170,9 +163,49 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
       host.model, conditions: [(name: "a", steps: [spec]), (name: "b", steps: [try .bundled("identity")])], probes: [],
       seed: 1)
     #expect(session.placements.map(\.plugin) == ["identity", "identity"])
-    #expect(session.placements[1].placement == "in-process")
+    #expect(session.placements[1].placement == "in-process: asked for by the test")
     let there = session.placements[0].placement
-    for means in ["worker (", "rlimits", "no_new_privs", "seccomp"] { #expect(there.contains(means), "\(there)") }
+    for means in ["worker (", "rlimits", "no_new_privs", "seccomp", "): asked for by the test"] {
+      #expect(there.contains(means), "\(there)")
+    }
+  }
+
+  @Test func `that nobody vouches for is refused where the kernel cannot hold it, and runs there when it is asked for`()
+    throws
+  {
+    // A program that takes Landlock's calls away and then becomes the worker: a kernel without it.
+    let shop = try PluginWorkshop()
+    let program = try shop.compile(
+      """
+      #include <linux/filter.h>
+      #include <linux/seccomp.h>
+      #include <errno.h>
+      #include <stddef.h>
+      #include <sys/prctl.h>
+      #include <unistd.h>
+      int main(int n, char **arguments) {
+        struct sock_filter code[] = {
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 444, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+        struct sock_fprog filter = {4, code};
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+        execv("\(try WorkerProcess.executable())", arguments);
+        return 1; }
+      """, to: "older-kernel", [])
+    setenv("ABLATE_WORKER", program, 1)
+    defer { unsetenv("ABLATE_WORKER") }
+    let manifest = try BadPlugin("00-good").build(in: shop)
+    let host = try HostCase("mha")
+    let error = #expect(throws: HostError.self) {
+      _ = try host.run([.plugin(manifest, parameters: [:], placement: Placement(.worker, .untrusted))])
+    }
+    #expect(
+      error?.diagnosis.what.hasSuffix("this kernel cannot hold it: no landlock") == true, "\(String(describing: error))"
+    )
+    #expect(error?.diagnosis.remedy.contains("--worker takes the worker as it is") == true)
+    #expect(try host.run([.plugin(manifest, parameters: [:], placement: .worker)]).failure == nil)
   }
 
   @Test func `without its program is refused by the program's path`() throws {

@@ -40,3 +40,12 @@ let gridColumns: [[Double]] = [[0.158, -1.195, 0.533, -0.082, -2.122, -0.532, 4.
 
 /// Single-step maxT over all sign flips, in numpy.
 let maxStatisticReference: [Double] = [0.92578125, 0.1015625, 0.9765625]
+
+/// Differences of 8 images, one row per seed.
+let crossedColumns: [[Double]] = [[2.678, 0.088, 2.272, 2.257, 2.323, 1.551, 1.403, -0.632], [1.943, 1.243, 2.435, 1.511, 2.387, 1.857, -0.008, -1.509], [2.667, 0.983, 2.058, 1.215, 2.716, -0.03, 1.768, -1.322], [1.433, -0.379, 1.167, 0.739, 0.021, 0.178, 0.001, -1.373]]
+
+/// (mean, standard error, degrees of freedom, low, high): mean squares by statsmodels' anova_lm
+let crossedReference: (Double, Double, Double, Double, Double) = (1.0512812500000002, 0.46828818704444397, 8.930220648962056, -0.009323359610332371, 2.1118858596103327)
+
+/// Standard error of the intercept by statsmodels' mixedlm, REML, images and seeds as crossed random effects
+let crossedMixedError: Double = 0.4683038477680689

@@ -79,14 +79,14 @@ import Statistics
     #expect(holm([]).isEmpty)
   }
 
-  @Test func `the number of images is that of statsmodels to one image, and the effect it can detect is its inverse`() {
-    for (effect, chance, images) in powerReference {
+  @Test func `the number of clusters is that of statsmodels to one, and the effect it can detect is its inverse`() {
+    for (effect, chance, clusters) in powerReference {
       let power = Power(spread: 1, power: chance)
-      let needed = power.images(for: effect) ?? 0
-      #expect(abs(Double(needed) - images.rounded(.up)) <= 1, "\(effect), \(chance): \(needed)")
-      #expect(power.detectable(images: needed) <= effect && power.detectable(images: needed - 1) > effect)
+      let needed = power.clusters(for: effect) ?? 0
+      #expect(abs(Double(needed) - clusters.rounded(.up)) <= 1, "\(effect), \(chance): \(needed)")
+      #expect(power.detectable(clusters: needed) <= effect && power.detectable(clusters: needed - 1) > effect)
     }
-    #expect(Power(spread: 1).images(for: 0) == nil)
+    #expect(Power(spread: 1).clusters(for: 0) == nil)
   }
 
   @Test
@@ -133,8 +133,7 @@ import Statistics
       abs(found.difference.mean - mean(a) + 2) < 1e-12 && found.bootstrap?.contains(found.difference.mean) == true)
     let same = try PairedDifference([1, 0, 1], [1, 0, 1], clusters: ["a", "b", "c"])
     #expect(same.verdict == .notDistinguishable && same.effectSize == nil && same.bootstrap == nil && same.p == 1)
-    #expect(same.caveats.contains("A and B are equal on every item"))
-    #expect(same.caveats.contains { $0.hasPrefix("only 3 images") })
+    #expect(same.caveats == [.equalEverywhere, .fewClusters(3, smallestP: 0.25)])
     // Five images cannot speak at 5 %, however clear they are: the smallest p of the sign-flip test is 1/16.
     let few = try PairedDifference([5, 6, 7, 8, 9], [0, 0, 0, 0, 0], clusters: ["a", "b", "c", "d", "e"])
     #expect(few.difference.excludesZero && few.verdict == .notDistinguishable)
@@ -147,6 +146,62 @@ import Statistics
     let found = try PairedDifference(a, b, clusters: (0..<8).map(String.init))
     #expect(found.mcnemar == McNemar(onlyA: 5, onlyB: 1))
     #expect(try PairedDifference(a, b, clusters: (0..<8).map { "\($0 / 2)" }).mcnemar == nil)
+  }
+
+  @Test func `crossed with seeds a mean has the standard error of statsmodels' mean squares and of its mixed model`()
+    throws
+  {
+    let images = (0..<8).map(String.init)
+    let found = try CrossedMean(crossedColumns, clusters: images).estimate
+    let (mean, error, degrees, low, high) = crossedReference
+    for (ours, theirs) in [
+      (found.mean, mean), (found.standardError, error), (found.degrees, degrees), (found.low, low), (found.high, high),
+    ] { #expect(abs(ours - theirs) < 1e-12, "\(ours), not \(theirs)") }
+    // A mixed model finds its maximum by search.
+    #expect(abs(found.standardError - crossedMixedError) < 1e-4)
+  }
+
+  @Test func `of one seed, or of seeds that do nothing, a crossed mean is the clustered one`() throws {
+    let values = pairedDifferences, clusters = pairedClusters.map(String.init)
+    let plain = try clusteredMean(values, clusters: clusters)
+    for columns in [[values], [values, values, values]] {
+      let found = try CrossedMean(columns, clusters: clusters).estimate
+      #expect(abs(found.standardError - plain.standardError) < 1e-12 && abs(found.low - plain.low) < 1e-9)
+      #expect(abs(found.degrees - plain.degrees) < 1e-9 && found.count == plain.count)
+    }
+    let equal = try PairedDifference([values, values, values], [values.map { _ in 0 }], clusters: clusters)
+    #expect(equal.caveats.contains(.equalSeeds) && equal.bootstrap == nil)
+    #expect(throws: StatisticsError.tooFewClusters(1)) { try CrossedMean([[1], [2]], clusters: ["a"]) }
+    #expect(throws: StatisticsError.notANumber) { try CrossedMean([[1, .nan], [2, 1]], clusters: ["a", "b"]) }
+  }
+
+  @Test func `seeds that differ are claimed at the nominal rate, where seeds taken for items are claimed often`() throws
+  {
+    let (runs, images, seeds) = (400, 30, 4)
+    var (crossed, oneWay) = (0, 0)
+    for run in 0..<runs {
+      var random = Philox(seed: 79, stream: UInt64(run))
+      let bySeed = (0..<seeds).map { _ in 0.5 * normal(&random) }
+      let byImage = (0..<images).map { _ in normal(&random) }
+      let columns = bySeed.map { seed in (0..<(2 * images)).map { seed + byImage[$0 / 2] + normal(&random) } }
+      let clusters = (0..<(2 * images)).map { "\($0 / 2)" }
+      if try CrossedMean(columns, clusters: clusters).estimate.excludesZero { crossed += 1 }
+      let all = try clusteredMean(Array(columns.joined()), clusters: columns.flatMap { _ in clusters })
+      if all.excludesZero { oneWay += 1 }
+    }
+    #expect((5...38).contains(crossed), "\(crossed) of \(runs)")
+    #expect(oneWay > 60, "\(oneWay) of \(runs)")
+  }
+
+  @Test func `more images cannot make good what differs between seeds`() throws {
+    let crossed = try CrossedMean(crossedColumns, clusters: (0..<8).map(String.init))
+    let power = Power(crossed)
+    let reach = power.detectable(clusters: 8)
+    let t =
+      StudentT.quantile(0.975, degrees: crossed.estimate.degrees)
+      + StudentT.quantile(0.8, degrees: crossed.estimate.degrees)
+    #expect(abs(reach - t * crossed.estimate.standardError) < 0.03 * reach)
+    #expect(power.clusters(for: 0.1) == nil && power.clusters(for: 2 * reach) ?? 99 <= 8)
   }
 
   private func normal(_ random: inout Philox) -> Double {

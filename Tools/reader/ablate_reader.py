@@ -16,9 +16,10 @@ import sqlite3
 import struct
 import subprocess
 
-ROWS = """SELECT t.model, t.example, t.class, t.condition, m.probe, m.point, m.token, m.label, m.metric, m.value, m.text
-          FROM measurements m JOIN trials t ON t.id = m.trial"""
-TABLES = ("trials", "measurements", "receipts", "readings", "sessions", "engines", "timings")
+ROWS = """SELECT t.model, t.example, t.class, coalesce(e.cluster, t.example) AS cluster, t.condition, m.probe, m.point, m.token, m.label,
+            m.metric, m.value, m.text
+          FROM measurements m JOIN trials t ON t.id = m.trial LEFT JOIN examples e USING (example)"""
+TABLES = ("trials", "measurements", "receipts", "readings", "examples", "sessions", "engines", "timings")
 
 
 class Run:
@@ -63,7 +64,7 @@ class Run:
     def rows(self, into="pandas", **where):
         """Measurements with the names of their trials; `where` takes model, example, condition, probe, point, metric, label."""
         columns = {"class_": "class"}
-        known = "model example class condition probe point token label metric".split()
+        known = "model example class cluster condition probe point token label metric".split()
         names = [columns.get(name, name) for name in where]
         for name in names:
             if name not in known:

@@ -7,9 +7,12 @@ import itertools
 import pathlib
 
 import numpy as np
+import pandas as pd
 import scipy
 import statsmodels
 from scipy import stats
+from statsmodels.formula.api import mixedlm, ols
+from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
@@ -42,6 +45,22 @@ def max_t(columns, clusters):
     observed = largest(sums)
     null = np.array([largest(sums * np.array(s)).max() for s in itertools.product([1, -1], repeat=groups)])
     return [(null >= value * (1 - 1e-12)).mean() for value in observed]
+
+
+def crossed(columns):
+    """Mean squares of images x seeds by statsmodels' ANOVA; variance of the mean, Satterthwaite's degrees of freedom and the 95 % interval by
+    the textbook's formula; and the standard error of a mixed model (REML) with both as crossed random effects."""
+    seeds, images = columns.shape
+    table = pd.DataFrame([(i, s, columns[s, i]) for s in range(seeds) for i in range(images)], columns=["i", "s", "y"])
+    fit = anova_lm(ols("y ~ C(i) + C(s)", table).fit())
+    squares = fit["mean_sq"][["C(i)", "C(s)", "Residual"]].to_numpy()
+    variance = (squares[0] + squares[1] - squares[2]) / (images * seeds)
+    parts = squares ** 2 / np.array([images - 1, seeds - 1, (images - 1) * (seeds - 1)])
+    degrees = (squares[0] + squares[1] - squares[2]) ** 2 / parts.sum()
+    low, high = stats.t.interval(0.95, degrees, columns.mean(), variance ** 0.5)
+    table["all"] = 1
+    mixed = mixedlm("y ~ 1", table, groups="all", vc_formula={"i": "0 + C(i)", "s": "0 + C(s)"}).fit(reml=True)
+    return (columns.mean(), variance ** 0.5, degrees, low, high), mixed.bse["Intercept"]
 
 
 def main():
@@ -97,6 +116,14 @@ def main():
                for scale, shift in [(1, 0.0), (0.5, 0.6), (0.2, 0.1)]]
     add("Three cells over the items of `pairedClusters`.", "gridColumns", "[[Double]]", [list(c) for c in columns])
     add("Single-step maxT over all sign flips, in numpy.", "maxStatisticReference", "[Double]", max_t(columns, clusters))
+
+    table = np.round(0.4 + rng.normal(0, 0.8, 8) + rng.normal(0, 0.5, (4, 1)) + rng.normal(0, 0.6, (4, 8)), 3)
+    add("Differences of 8 images, one row per seed.", "crossedColumns", "[[Double]]", [list(row) for row in table])
+    reference, mixed = crossed(table)
+    add("(mean, standard error, degrees of freedom, low, high): mean squares by statsmodels' anova_lm", "crossedReference",
+        "(Double, Double, Double, Double, Double)", reference)
+    add("Standard error of the intercept by statsmodels' mixedlm, REML, images and seeds as crossed random effects",
+        "crossedMixedError", "Double", mixed)
 
     target = pathlib.Path(__file__).parents[2] / "Tests/StatisticsTests/ComparisonReference.swift"
     target.write_text("\n".join(lines).rstrip() + "\n")

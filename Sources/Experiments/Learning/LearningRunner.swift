@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Dispatch
 import PluginHost
+import PluginRuntime
 
 /// The part of a run that learns: which probes do, what passes must leave for them, and their rows once the passes are over.
 struct LearningRunner {
@@ -11,8 +12,10 @@ struct LearningRunner {
   let features: FeatureFiles
   let fits: FitFiles
   private let probes: [Learner]
-  private let images: ImageNumbers
+  private let units: UnitNumbers
   private(set) var caveats: [String] = []
+  /// Whether the plan is a part of a study: then passes leave features, and learning waits for the merge.
+  private let isShard: Bool
 
   private struct Learner {
     let definition: ProbeDefinition
@@ -23,8 +26,10 @@ struct LearningRunner {
   }
 
   /// - Throws: `learning` where a probe would learn from an image that it is asked about.
-  init(_ plan: Plan, _ store: RunStore, _ folder: RunFolder, model: String, evaluator: any Evaluator) throws {
-    (self.plan, self.store, self.model) = (plan, store, model)
+  init(
+    _ plan: Plan, _ store: RunStore, _ folder: RunFolder, model: String, evaluator: any Evaluator, isShard: Bool = false
+  ) throws {
+    (self.plan, self.store, self.model, self.isShard) = (plan, store, model, isShard)
     (features, fits) = (FeatureFiles(folder: folder), FitFiles(folder))
     probes = try plan.manifest.probes.compactMap { probe in
       guard let fit = probe.fit else { return nil }
@@ -35,29 +40,38 @@ struct LearningRunner {
         definition: probe, fit: fit, captures: evaluator.captures(of: probe.name), lessons: lessons ?? plan)
     }
     let others = plan.training.sorted { $0.key < $1.key }.flatMap(\.value.examples)
-    images = try ImageNumbers(probes.isEmpty ? [] : plan.dataset.examples + others)
+    units = UnitNumbers(plan.dataset.examples + others)
     for probe in probes where probe.fit.train != nil { try check(probe) }
   }
 
+  /// Neither a picture nor a cluster may be on both sides.
   private func check(_ probe: Learner) throws {
-    let asked = Dictionary(plan.dataset.examples.map { (images[$0], $0) }) { first, _ in first }
-    let both = probe.lessons.dataset.examples.filter { asked[images[$0]] != nil }
-    guard let first = both.first, let same = asked[images[first]] else { return }
+    let asked = plan.dataset.examples
+    let pictures = Dictionary(asked.map { ($0.picture, $0.id) }) { first, _ in first }
+    let clusters = Dictionary(asked.compactMap { example in example.cluster.map { ($0, example.id) } }) { first, _ in
+      first
+    }
+    let both = probe.lessons.dataset.examples.compactMap { example -> String? in
+      pictures[example.picture].map { "'\(example.id)' shows the picture of '\($0)'" }
+        ?? example.cluster.flatMap { clusters[$0] }.map { "'\(example.id)' is of the cluster of '\($0)'" }
+    }
+    guard let first = both.first else { return }
     throw ExperimentError.learning(
       probe: probe.definition.name,
-      what: "\(both.count) of the images that it would learn from are among those that it is asked about, first: "
-        + "'\(first.id)' shows the picture of '\(same.id)'",
+      what:
+        "\(both.count) of the images that it would learn from are among those that it is asked about, first: \(first)",
       remedy: "give 'train' other images (offset, limit), or leave it out: folds never mix")
   }
 
   func learns(_ probe: String) -> Bool { probes.contains { $0.definition.name == probe } }
 
   /// Whether a trial is done only when its probes have learned.
-  func waits(_ pending: PendingTrial) -> Bool { pending.probes.contains(where: learns) }
+  func waits(_ pending: PendingTrial) -> Bool { !isShard && pending.probes.contains(where: learns) }
 
-  /// Probes of a pending trial that need a pass: those that do not learn, and those whose features are not there.
+  /// Probes of a pending trial that need a pass: those that do not learn, and those whose features are not there. In a shard no probe that
+  /// learns is ever pending, and all of them leave their features.
   func passing(_ pending: PendingTrial) -> [String] {
-    pending.probes.filter { name in
+    (pending.probes + (isShard ? probes.map(\.definition.name) : [])).filter { name in
       guard let probe = probes.first(where: { $0.definition.name == name }) else { return true }
       return !features.has(trial: pending.trial.key, captures: probe.captures)
     }
@@ -90,7 +104,7 @@ struct LearningRunner {
   mutating func attend(
     _ pending: [PendingTrial], _ evaluator: inout any Evaluator, checkpoint: () throws -> Void
   ) throws {
-    for probe in probes where probe.fit.train != nil {
+    for probe in probes where probe.fit.train != nil && !isShard {
       let name = probe.definition.name
       let waiting = pending.filter { $0.probes.contains(name) }
       let conditions = Set(waiting.map { probe.fit.condition ?? $0.trial.condition })
@@ -115,7 +129,7 @@ struct LearningRunner {
   /// Fits every probe that has pending trials, and stores its rows.
   ///
   /// - Parameter checkpoint: called between hook points; throws to stop. What was learned is kept.
-  /// - Throws: the first probe's refusal, after the others have been fitted.
+  /// - Throws: the first probe's refusal or failure, after the others have been fitted.
   mutating func learn(
     _ pending: [PendingTrial], _ evaluator: any Evaluator, checkpoint: @escaping () throws -> Void
   ) throws {
@@ -125,11 +139,7 @@ struct LearningRunner {
       let failed = try store.failedKeys()
       let waiting = pending.filter { $0.probes.contains(name) && !failed.contains($0.trial.key) }
       guard !waiting.isEmpty else { continue }
-      var training = ProbeTraining(
-        plan: plan, lessons: probe.lessons, model: model, probe: probe.definition, fit: probe.fit,
-        captures: probe.captures,
-        features: features, fits: fits, images: images, make: { try evaluator.learner(name, fit: $0) },
-        checkpoint: checkpoint)
+      var training = training(of: probe, evaluator, checkpoint: checkpoint)
       let start = DispatchTime.now().uptimeNanoseconds
       do {
         let conditions = plan.manifest.conditions.map(\.name).filter { name in
@@ -141,10 +151,50 @@ struct LearningRunner {
       } catch let error as ExperimentError {
         guard case .learning = error else { throw error }
         refusal = refusal ?? error
+      } catch let error as PluginError {
+        refusal = refusal ?? error
       }
       caveats += training.caveats
     }
     if let refusal { throw refusal }
+  }
+
+  private func training(
+    of probe: Learner, _ evaluator: any Evaluator, only unit: Int? = nil, checkpoint: @escaping () throws -> Void
+  ) -> ProbeTraining {
+    ProbeTraining(
+      plan: plan, lessons: probe.lessons, model: model, probe: probe.definition, fit: probe.fit,
+      captures: probe.captures, features: features, fits: fits, units: units, only: unit,
+      make: { try evaluator.learner(probe.definition.name, fit: $0) }, checkpoint: checkpoint)
+  }
+
+  /// What all probes say of one example, learned anew: every activation is read again, each trial alone, and the fits that have not seen
+  /// the example are made again. For a folder without features and fits.
+  ///
+  /// - Returns: rows by the trial's key.
+  mutating func again(
+    _ example: Example, conditions: [String], _ evaluator: inout any Evaluator
+  ) throws -> [String: [MeasuredValue]] {
+    let failed = try store.failedKeys()
+    var found: [String: [MeasuredValue]] = [:]
+    for probe in probes {
+      let name = probe.definition.name
+      let sources = probe.fit.condition.map { [$0] } ?? conditions
+      let learned = probe.lessons.trials.filter { sources.contains($0.condition) }
+      let asked = plan.trials.filter { $0.example == example.id && conditions.contains($0.condition) }
+      for (trial, data) in learned.map({ ($0, probe.lessons) }) + asked.map({ ($0, plan) })
+      where trial.model == model && !failed.contains(trial.key)
+        && !features.has(trial: trial.key, captures: probe.captures)
+      {
+        guard let example = data.dataset.examples.first(where: { $0.id == trial.example }) else { continue }
+        for outcome in try evaluator.evaluate(example, conditions: [trial.condition], probes: [name]) {
+          try keep(outcome, trial, wanted: [name])
+        }
+      }
+      var training = training(of: probe, evaluator, only: units[example]) {}
+      found.merge(try training.rows(conditions: conditions)) { $0 + $1 }
+    }
+    return found
   }
 
   /// One transaction per example, each with its share of the time.

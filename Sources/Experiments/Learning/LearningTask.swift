@@ -6,7 +6,8 @@ import PluginHost
 package struct LearningRows {
   package struct Row {
     package var trial: Trial
-    package var image: Int
+    /// The independent unit that the row belongs to.
+    package var unit: Int
     package var place: Features.Place
     /// What rows of one kind share, for the control task: the object and the part's word; of a label of the whole image the image.
     package var type: String
@@ -19,14 +20,19 @@ package struct LearningRows {
 
   package init() {}
 
-  package mutating func add(_ features: Features, _ trial: Trial, image: Int, className: String?) {
+  /// - Parameters:
+  ///   - unit: the number of the example's unit.
+  ///   - picture: says which picture it is.
+  package mutating func add(
+    _ features: Features, _ trial: Trial, unit: Int, picture: String, className: String?
+  ) {
     width = max(width, features.width)
     values += features.values
     rows += features.places.map { place in
       let isPart = place.field.hasPrefix("part/")
       return Row(
-        trial: trial, image: image, place: place,
-        type: isPart ? "\(className ?? "")\u{0}\(place.text)" : "image \(image)")
+        trial: trial, unit: unit, place: place,
+        type: isPart ? "\(className ?? "")\u{0}\(place.text)" : "image \(picture)")
     }
   }
 
@@ -55,25 +61,30 @@ package struct LearningTask {
   /// What a reader of the results must know.
   package private(set) var caveats: [String] = []
 
+  /// - Parameter unit: what `fit.minImages` counts.
   /// - Throws: `learning` where there are not two classes.
-  package init(_ data: LearningRows, folds: [ImageSplit], _ fit: FitDefinition, probe: String, seed: UInt64) throws {
-    let images = Dictionary(grouping: data.rows, by: \.place.text).mapValues { Set($0.map(\.image)) }
-    let kept = images.filter { _, shown in
+  package init(
+    _ data: LearningRows, folds: [UnitSplit], _ fit: FitDefinition, by unit: IndependentUnit = .image, probe: String,
+    seed: UInt64
+  ) throws {
+    let units = Dictionary(grouping: data.rows, by: \.place.text).mapValues { Set($0.map(\.unit)) }
+    let kept = units.filter { _, shown in
       shown.count >= fit.minImages && folds.allSatisfy { !shown.isSubset(of: $0.test) }
     }
     classes = kept.keys.sorted()
-    let rare = images.keys.filter { kept[$0] == nil }.sorted()
+    let rare = units.keys.filter { kept[$0] == nil }.sorted()
     guard classes.count > 1 else {
-      let found = images.isEmpty ? "no rows" : classes.first.map { "one class, '\($0)'" } ?? "no class in enough images"
+      let found =
+        units.isEmpty ? "no rows" : classes.first.map { "one class, '\($0)'" } ?? "no class in enough \(unit.plural)"
       throw ExperimentError.learning(
-        probe: probe, what: "there is nothing to tell apart: \(found), of \(images.count) in the data",
+        probe: probe, what: "there is nothing to tell apart: \(found), of \(units.count) in the data",
         remedy: rare.isEmpty
           ? "take a label field with several words, or more examples"
-          : "a class needs \(fit.minImages) images (min_images): take more examples, or fewer")
+          : "a class needs \(fit.minImages) \(unit.plural) (min_images): take more examples, or fewer")
     }
     if !rare.isEmpty {
       let names = rare.prefix(8).joined(separator: ", ") + (rare.count > 8 ? ", ..." : "")
-      caveats.append("\(rare.count) classes are in fewer than \(fit.minImages) images and left out: \(names)")
+      caveats.append("\(rare.count) classes are in fewer than \(fit.minImages) \(unit.plural) and left out: \(names)")
     }
     let index = Dictionary(classes.enumerated().map { ($1, Int32($0)) }) { first, _ in first }
     let targets = data.rows.compactMap { index[$0.place.text] }

@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Foundation
 import PluginHost
+import PluginRuntime
 
 /// Makes the rows of one probe that learns, on one model, from what passes have left in `features`: fits, and predictions of images that
 /// the fit has not seen. No model is run.
@@ -17,7 +18,9 @@ struct ProbeTraining {
   let captures: String
   let features: FeatureFiles
   let fits: FitFiles
-  let images: ImageNumbers
+  let units: UnitNumbers
+  /// The one unit that is asked about; nil: all.
+  let only: Int?
   /// A probe that has learned nothing; its random numbers follow from the name.
   let make: (_ name: String) throws -> LearnedProbe
   /// Called before each hook point; throws to stop.
@@ -29,11 +32,15 @@ struct ProbeTraining {
 
   private var seed: UInt64 { UInt64(bitPattern: Int64(plan.manifest.seed)) }
 
+  /// The units of the dataset; their numbers come before those of other images.
+  private var askedUnits: Int { UnitNumbers(plan.dataset.examples).count }
+
   /// The rows of the trials under `conditions`, by the trial's key.
   mutating func rows(conditions: [String]) throws -> [String: [MeasuredValue]] {
-    guard fit.train != nil || images.count >= fit.folds else {
+    guard fit.train != nil || askedUnits >= fit.folds else {
       throw ExperimentError.learning(
-        probe: probe.name, what: "\(images.count) images cannot be dealt into \(fit.folds) folds",
+        probe: probe.name,
+        what: "\(plan.dataset.unit.counted(askedUnits)) cannot be dealt into \(fit.folds) folds",
         remedy: "take more examples, or fewer folds")
     }
     var found: [String: [MeasuredValue]] = [:]
@@ -70,19 +77,19 @@ struct ProbeTraining {
       guard let example = examples[trial.example],
         let table = try features.read(point, trial: trial.key, captures: captures)
       else { continue }
-      rows.add(table, trial, image: images[example], className: example.className)
+      rows.add(table, trial, unit: units[example], picture: example.picture, className: example.className)
     }
     return rows
   }
 
-  /// Folds of the images, or all others against all of these.
-  private var splits: [ImageSplit] {
-    guard fit.train != nil else { return ImageSplit.folds(fit.folds, of: images.count, seed: seed) }
+  /// Folds of the units, or all others against all of these.
+  private var splits: [UnitSplit] {
+    guard fit.train != nil else { return UnitSplit.folds(fit.folds, of: askedUnits, seed: seed) }
     let (train, test) = (lessons, plan)
     return [
-      ImageSplit(
-        name: "other images", train: Set(train.dataset.examples.map { images[$0] }),
-        test: Set(test.dataset.examples.map { images[$0] }))
+      UnitSplit(
+        name: "other images", train: Set(train.dataset.examples.map { units[$0] }),
+        test: Set(test.dataset.examples.map { units[$0] }))
     ]
   }
 
@@ -91,8 +98,9 @@ struct ProbeTraining {
   ) throws {
     let data = try rows(point, source, lessons)
     let folds = splits
-    let portions = fit.train == nil ? ImageSplit.portions(fit.portions, of: images.count, seed: seed) : []
-    let task = try LearningTask(data, folds: folds, fit, probe: probe.name, seed: seed)
+    let portions = fit.train == nil ? UnitSplit.portions(fit.portions, of: askedUnits, seed: seed) : []
+    func isAsked(_ split: UnitSplit) -> Bool { only.map(split.test.contains) ?? true }
+    let task = try LearningTask(data, folds: folds, fit, by: lessons.dataset.unit, probe: probe.name, seed: seed)
     let place = "\(probe.name) (\(model), \(source), \(point))"
     for caveat in task.caveats { note("\(probe.name) (\(model)): \(caveat)", fits: 0) }
     if data.isConstant {
@@ -103,11 +111,11 @@ struct ProbeTraining {
       let isSame = condition == source && fit.train == nil
       let asked = isSame ? data : try rows(point, condition, plan)
       var answers = LearnedAnswers(rows: asked.rows, task: task)
-      for split in folds {
+      for split in folds.filter(isAsked) {
         answers.take(try predict(asked, split, lesson, control: false, place), as: .classes)
         if fit.controlTask { answers.take(try predict(asked, split, lesson, control: true, place), as: .control) }
       }
-      for split in portions {
+      for split in portions.filter(isAsked) {
         answers.take(try predict(asked, split, lesson, control: false, place), as: .code(learned: lesson.count(split)))
       }
       for (key, values) in answers.measurements(probe: probe.name, point: point) { found[key, default: []] += values }
@@ -122,20 +130,20 @@ struct ProbeTraining {
     let source: String
 
     /// Rows that a split learns from.
-    func chosen(_ split: ImageSplit) -> [Int] {
+    func chosen(_ split: UnitSplit) -> [Int] {
       let targets = task.targets(data.rows, control: false)
-      return data.rows.indices.filter { split.train.contains(data.rows[$0].image) && targets[$0] != nil }
+      return data.rows.indices.filter { split.train.contains(data.rows[$0].unit) && targets[$0] != nil }
     }
 
-    func count(_ split: ImageSplit) -> Int { chosen(split).count }
+    func count(_ split: UnitSplit) -> Int { chosen(split).count }
   }
 
   /// Log-probabilities of the classes for the split's test rows, by row; where there is nothing to learn from all classes are equal.
   private mutating func predict(
-    _ asked: LearningRows, _ split: ImageSplit, _ lesson: Lesson, control: Bool, _ place: String
+    _ asked: LearningRows, _ split: UnitSplit, _ lesson: Lesson, control: Bool, _ place: String
   ) throws -> [Int: [Float]] {
     let targets = lesson.task.targets(asked.rows, control: false)
-    let test = asked.rows.indices.filter { split.test.contains(asked.rows[$0].image) && targets[$0] != nil }
+    let test = asked.rows.indices.filter { split.test.contains(asked.rows[$0].unit) && targets[$0] != nil }
     guard !test.isEmpty else { return [:] }
     let count = lesson.task.classes.count
     guard let probe = try fitted(split, lesson, control: control, place) else {
@@ -150,7 +158,7 @@ struct ProbeTraining {
 
   /// nil where the split has no rows to learn from.
   private mutating func fitted(
-    _ split: ImageSplit, _ lesson: Lesson, control: Bool, _ place: String
+    _ split: UnitSplit, _ lesson: Lesson, control: Bool, _ place: String
   ) throws -> LearnedProbe? {
     let (data, task) = (lesson.data, lesson.task)
     let chosen = lesson.chosen(split)
@@ -159,15 +167,20 @@ struct ProbeTraining {
     let targets = chosen.compactMap { all[$0] }
     let key = key(lesson, chosen, targets)
     let facts = facts(lesson, split, control: control, chosen)
-    let (probe, warnings) = try fits.fit(key, classes: task.classes.count, facts: facts) {
-      try make(key)
-    } learn: { probe in
-      try probe.learn(
-        data.values(of: chosen), width: data.width, classes: targets,
-        images: chosen.map { UInt64(data.rows[$0].image) }, of: task.classes.count)
+    let name = "\(place)\(control ? ", control task" : "")"
+    do {
+      let (probe, warnings) = try fits.fit(key, classes: task.classes.count, facts: facts) {
+        try make(key)
+      } learn: { probe in
+        try probe.learn(
+          data.values(of: chosen), width: data.width, classes: targets,
+          images: chosen.map { UInt64(data.rows[$0].unit) }, of: task.classes.count)
+      }
+      for warning in warnings { note("\(name): \(warning)") }
+      return probe
+    } catch PluginError.failed(let plugin, let call, let reason) {
+      throw PluginError.failed(plugin: plugin, at: "\(name), \(call)", reason: reason)
     }
-    for warning in warnings { note("\(place)\(control ? ", control task" : ""): \(warning)") }
-    return probe
   }
 
   /// Digest of all that a fit depends on. A trial's key stands for model, example, condition, seed and numerics.
@@ -177,15 +190,16 @@ struct ProbeTraining {
     for row in chosen where trials.last != rows[row].trial.key { trials.append(rows[row].trial.key) }
     let places = chosen.map { "\(rows[$0].place.row)" }.joined(separator: " ")
     let classes = targets.map(String.init).joined(separator: " ")
-    let parts: [JSON] = [
+    let all: [JSON] = [
       .string("fit 1"), .string(plan.fingerprints.plugins[probe.use.plugin] ?? ""), probe.use.json,
       .string(captures), .string(lesson.point), .strings(trials), .string(SHA256.hex(places)),
       .string(SHA256.hex(classes)), .int(lesson.task.classes.count),
     ]
+    let parts = all + (probe.seed.map { [.int($0)] } ?? [])
     return SHA256.hex(JSON.array(parts).compact)
   }
 
-  private func facts(_ lesson: Lesson, _ split: ImageSplit, control: Bool, _ chosen: [Int]) -> JSON {
+  private func facts(_ lesson: Lesson, _ split: UnitSplit, control: Bool, _ chosen: [Int]) -> JSON {
     var examples: [String] = []
     for row in chosen where examples.last != lesson.data.rows[row].trial.example {
       examples.append(lesson.data.rows[row].trial.example)

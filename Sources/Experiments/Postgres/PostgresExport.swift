@@ -107,9 +107,9 @@ package struct PostgresExport {
         sql: """
           SELECT t.key, m.probe, r.digest,
             CAST(row_number() OVER (PARTITION BY m.trial, m.probe ORDER BY m.rowid) AS TEXT),
-            t.model, t.example, t.class, t.condition, m.point, CAST(m.token AS TEXT), m.label, m.metric, m.value
+            t.model, t.example, t.class, t.condition, m.point, CAST(m.token AS TEXT), coalesce(m.label, m.text), m.metric, m.value
           FROM measurements m JOIN trials t ON t.id = m.trial JOIN readings r ON r.trial = m.trial AND r.probe = m.probe
-          WHERE m.text IS NULL
+          WHERE m.value IS NOT NULL OR m.text IS NULL
           """)
       while let measured = try rows.next() {
         let texts = (0..<12).map { measured[$0] as String? }

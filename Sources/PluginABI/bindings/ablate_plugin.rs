@@ -7,7 +7,7 @@ pub type ablate_status = i32;
 pub type ablate_write = Option<unsafe extern "C" fn(*mut c_void, *const c_void, u64) -> ablate_status>;
 pub type ablate_read = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, u64) -> u64>;
 pub const ABLATE_ABI_MAJOR: u32 = 0;
-pub const ABLATE_ABI_MINOR: u32 = 2;
+pub const ABLATE_ABI_MINOR: u32 = 3;
 pub const ABLATE_OK: i32 = 0;
 pub const ABLATE_E_INVALID: i32 = -1;
 pub const ABLATE_E_UNSUPPORTED: i32 = -2;
@@ -51,6 +51,8 @@ pub const ABLATE_PIECES_EXCLUDE: u32 = 0;
 pub const ABLATE_PIECES_FIRST: u32 = 1;
 pub const ABLATE_PIECES_MIN: u32 = 2;
 pub const ABLATE_PIECES_MEAN: u32 = 3;
+pub const ABLATE_SCORE_EMBEDDING: u32 = 1;
+pub const ABLATE_SCORE_COSINE: u32 = 2;
 pub const ABLATE_PLAN_PER_ITEM: u32 = 1;
 pub const ABLATE_SEGMENT_PREFIX: u32 = 0;
 pub const ABLATE_SEGMENT_IMAGE: u32 = 1;
@@ -194,6 +196,8 @@ pub struct ablate_reading {
     pub pieces: u32,
     pub top: u32,
     pub _pad: u32,
+    pub scores: u32,
+    pub _pad3: u32,
 }
 
 #[repr(C)]

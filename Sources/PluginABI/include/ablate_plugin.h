@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 #define ABLATE_ABI_MAJOR 0u /* a breaking change renames the entry symbol */
-#define ABLATE_ABI_MINOR 2u /* an appended field, a new flag, a new extension id */
+#define ABLATE_ABI_MINOR 3u /* an appended field, a new flag, a new extension id */
 #define ABLATE_EXPORT __attribute__((visibility("default")))
 
 /* ---- status and error --------------------------------------------------------------------------------------------- */
@@ -209,6 +209,9 @@ typedef struct ablate_edit {
 #define ABLATE_PIECES_MIN 2u     /* the piece of the best rank, */
 #define ABLATE_PIECES_MEAN 3u    /* or the mean over its pieces, of each number */
 
+#define ABLATE_SCORE_EMBEDDING 1u /* a word's score is the product with its input embedding, not with its unembedding */
+#define ABLATE_SCORE_COSINE 2u    /* and of both vectors only the direction counts */
+
 typedef struct ablate_reading {
   uint32_t struct_size;
   uint32_t op;
@@ -228,6 +231,8 @@ typedef struct ablate_reading {
   uint32_t pieces;    /* minor 1: ABLATE_PIECES_* */
   uint32_t top;       /* minor 2: of a lens, how many of the words that it reads first at each row are answered too; at most 64 */
   uint32_t _pad;
+  uint32_t scores; /* minor 3: of a lens, ABLATE_SCORE_* together; 0 = the unembedding */
+  uint32_t _pad3;
 } ablate_reading;
 
 #define ABLATE_PLAN_PER_ITEM 1u /* ask again for every item */

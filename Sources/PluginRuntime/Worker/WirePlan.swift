@@ -63,7 +63,7 @@ extension ReadingRequest: Wire {
   func write(to wire: inout WireWriter) {
     wire.put(operation.rawValue, tower, site, layers, tokens, keys, labels, normed, ties.rawValue)
     wire.put(vocabulary?.lowerBound, vocabulary?.upperBound, Form.allCases.filter(forms.contains).map(\.rawValue))
-    wire.put(pieces.rawValue, top)
+    wire.put(pieces.rawValue, top, embedding, cosine)
   }
 
   init(from wire: inout WireReader) throws(WireFault) {
@@ -77,6 +77,7 @@ extension ReadingRequest: Wire {
     }
     let spelled: [UInt32] = try wire.get()
     (forms, pieces, top) = (Set(spelled.compactMap(Form.init)), try wire.get(), try wire.get())
+    (embedding, cosine) = (try wire.get(), try wire.get())
   }
 }
 

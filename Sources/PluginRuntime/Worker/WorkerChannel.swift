@@ -7,10 +7,12 @@ package final class WorkerChannel: @unchecked Sendable {
     // from the host
     case create = 1
     case plan, beginLane, event, endLane, destroy
+    /// Of a probe that learns.
+    case fit, beginFit, batch, endFit, predict, save, load
     /// To `emit`, `select` or `randomKey`.
     case answer
     // from the worker
-    case done = 16
+    case done = 32
     case failed, emit, select, randomKey, log
   }
 
@@ -38,6 +40,15 @@ package final class WorkerChannel: @unchecked Sendable {
     munmap(memory, Self.bytes)
     packet.deallocate()
     close(socket)
+  }
+
+  /// Seconds that `receive` waits; 0: for ever.
+  var patience = 0.0 {
+    didSet {
+      guard patience != oldValue else { return }
+      var limit = timeval(tv_sec: Int(patience), tv_usec: Int(patience.truncatingRemainder(dividingBy: 1) * 1e6))
+      setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
   }
 
   /// Where views lie.
@@ -70,7 +81,7 @@ package final class WorkerChannel: @unchecked Sendable {
     case log(Int32, String)
   }
 
-  /// The other side's next turn, copied out of the shared memory before it is looked at. Waits for as long as `SO_RCVTIMEO` says.
+  /// The other side's next turn, copied out of the shared memory before it is looked at.
   func receive() throws(Silence) -> Turn {
     var count = 0
     repeat { count = recv(socket, packet.baseAddress, packet.count, 0) } while count < 0 && errno == EINTR

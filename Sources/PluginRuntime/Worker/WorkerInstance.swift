@@ -13,8 +13,8 @@ package final class WorkerInstance: PluginCalls {
   private let model: ModelFacts
   private let services: HostServices
   private let object: SharedObject
-  private let limits: WorkerLimits
-  private var worker: WorkerProcess?
+  let limits: WorkerLimits
+  private(set) var worker: WorkerProcess?
   private var isDestroyed = false
   /// Why workers ended.
   private var ends: [String] = []
@@ -24,16 +24,22 @@ package final class WorkerInstance: PluginCalls {
   private var sandbox: [String] = []
 
   package var sha256: String { object.sha256 }
-  package var placement: String { "worker (\(sandbox.joined(separator: ", ")))" }
+  package var place: String { "worker (\(sandbox.joined(separator: ", ")))" }
 
+  /// What there must be of a sandbox for a plugin that nobody vouches for: no gain of rights, no files, no calls.
+  private static let required = ["no_new_privs", "landlock", "seccomp"]
+
+  /// - Parameter mustHold: refuse where this kernel grants less than a sandbox.
   package init(
     _ manifest: PluginManifest, parameters: [BoundParameter], model: ModelFacts, services: HostServices,
-    limits: WorkerLimits? = nil
+    mustHold: Bool = false, limits: WorkerLimits? = nil
   ) throws(PluginError) {
     (self.manifest, self.parameters, self.model, self.services) = (manifest, parameters, model, services)
     if let limits { self.limits = limits } else { self.limits = try WorkerLimits() }
     object = try manifest.checkedLibrary()
     try start()
+    let lacking = Self.required.filter { means in !sandbox.contains { $0.hasPrefix(means) } }
+    if mustHold, !lacking.isEmpty { throw .sandbox(plugin: manifest.id, lacking: lacking) }
   }
 
   package func destroy() {
@@ -111,12 +117,12 @@ package final class WorkerInstance: PluginCalls {
 
 extension WorkerInstance {
   /// An answer without a value.
-  private struct Nothing: Wire {
+  struct Nothing: Wire {
     func write(to wire: inout WireWriter) {}
     init(from wire: inout WireReader) throws(WireFault) {}
   }
 
-  private func failed(_ place: String, _ reason: String) -> PluginError {
+  func failed(_ place: String, _ reason: String) -> PluginError {
     .failed(plugin: manifest.id, at: place, reason: reason)
   }
 
@@ -137,25 +143,32 @@ extension WorkerInstance {
   }
 
   private func start() throws(PluginError) {
-    let fresh = try WorkerProcess(library: object.descriptor, seconds: limits.seconds)
+    let fresh = try WorkerProcess(library: object.descriptor)
     worker = fresh
     var message = WireWriter()
     message.put(limits.mebibytes, manifest.path, Array(manifest.source), parameters, model)
     message.put(services.editOperations.map(\.rawValue).sorted(), services.readingOperations.map(\.rawValue).sorted())
     do { sandbox = try call(.create, message, at: "create", [String].self) } catch {
+      let hasEnded = worker == nil
       worker = nil
-      throw error
+      // A plain function is tried while it is made.
+      guard hasEnded, let plain = manifest.plain, case .failed(_, _, let reason) = error else { throw error }
+      throw .knownAnswer(path: object.path, symbol: plain.symbol, fault: .ended(reason))
     }
   }
 
   /// Sends a request, does what the plugin asks the host for meanwhile, and gives what it answers.
+  ///
+  /// - Parameter given: seconds that it may take; nil: those of a call.
   @discardableResult
-  private func call<Answer: Wire>(
-    _ kind: WorkerChannel.Kind, _ message: WireWriter, at place: @autoclosure () -> String, _ answer: Answer.Type
+  func call<Answer: Wire>(
+    _ kind: WorkerChannel.Kind, _ message: WireWriter, at place: @autoclosure () -> String, within given: Double? = nil,
+    _ answer: Answer.Type
   ) throws(PluginError) -> Answer {
-    let worker = try running(at: place())
+    let (worker, seconds) = (try running(at: place()), given ?? limits.seconds)
     let reason: String
     do {
+      worker.channel.patience = seconds
       try worker.channel.send(kind, message)
       let started = ContinuousClock.now
       while true {
@@ -169,14 +182,14 @@ extension WorkerInstance {
         case .message(let request, var wire): try worker.channel.send(.answer, serve(request, &wire))
         }
         // A plugin that hangs may go on to log or to ask.
-        if started.duration(to: .now) > .seconds(limits.seconds) { throw WorkerChannel.Silence.tooLate }
+        if started.duration(to: .now) > .seconds(seconds) { throw WorkerChannel.Silence.tooLate }
       }
     } catch let error as PluginError {
       throw error
     } catch WorkerChannel.Silence.closed {
       reason = worker.words()
     } catch WorkerChannel.Silence.tooLate {
-      reason = worker.words(hung: limits.seconds)
+      reason = worker.words(hung: seconds)
     } catch WorkerChannel.Silence.nonsense(let problem) {
       reason = "its worker does not keep to the protocol: \(problem)"
     } catch {

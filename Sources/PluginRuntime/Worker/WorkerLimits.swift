@@ -4,6 +4,8 @@ import Foundation
 package struct WorkerLimits: Sendable, Equatable {
   /// Until a call is given up and the worker killed: `ABLATE_WORKER_SECONDS`.
   package var seconds = 60.0
+  /// The same for what a probe learns in: `ABLATE_WORKER_FIT_SECONDS`.
+  package var fitSeconds = 3600.0
   /// Of address space, in MiB: `ABLATE_WORKER_MEMORY`. It bounds the threads too, by their stacks.
   package var mebibytes = 4096
   /// So many ends of its worker, and an instance is started no more.
@@ -13,6 +15,7 @@ package struct WorkerLimits: Sendable, Equatable {
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws(PluginError) {
     seconds = try Self.setting("ABLATE_WORKER_SECONDS", environment, 0.001...86400) ?? seconds
+    fitSeconds = try Self.setting("ABLATE_WORKER_FIT_SECONDS", environment, 0.001...8_640_000) ?? fitSeconds
     mebibytes = try Self.setting("ABLATE_WORKER_MEMORY", environment, 1024...1_048_576).map { Int($0) } ?? mebibytes
   }
 

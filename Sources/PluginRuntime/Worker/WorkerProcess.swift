@@ -3,17 +3,15 @@ import Foundation
 import Glibc
 
 /// A running `ablate-worker`, seen from the host.
-final class WorkerProcess {
+package final class WorkerProcess {
   let channel: WorkerChannel
   private let pid: pid_t
   /// The worker's standard error; what a runtime says when it traps.
   private let errors: Int32
   private var ended: ProcessEnd?
 
-  /// - Parameters:
-  ///   - library: a descriptor of the checked bytes.
-  ///   - seconds: how long `channel.receive` waits.
-  init(library: Int32, seconds: Double) throws(PluginError) {
+  /// - Parameter library: a descriptor of the checked bytes.
+  init(library: Int32) throws(PluginError) {
     let path = try Self.executable()
     func failure(_ what: String) -> PluginError {
       .failed(plugin: "ablate-worker", at: what, reason: String(cString: strerror(errno)))
@@ -40,8 +38,6 @@ final class WorkerProcess {
       throw failure(path)
     }
     (self.channel, pid, errors) = (channel, process, pipe[0])
-    var limit = timeval(tv_sec: Int(seconds), tv_usec: Int(seconds.truncatingRemainder(dividingBy: 1) * 1e6))
-    setsockopt(channel.socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
   }
 
   deinit {
@@ -50,7 +46,7 @@ final class WorkerProcess {
   }
 
   /// Beside this program, or where `$ABLATE_WORKER` says.
-  static func executable() throws(PluginError) -> String {
+  package static func executable() throws(PluginError) -> String {
     let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     let beside = own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/ablate-worker"
     let path = ProcessInfo.processInfo.environment["ABLATE_WORKER"] ?? String(beside)

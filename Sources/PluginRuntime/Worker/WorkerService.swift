@@ -11,6 +11,7 @@ package final class WorkerService {
   /// Shuts this process in, before the library is loaded; gives what holds it.
   private let sandbox: (_ mebibytes: Int) -> [String]
   private var instance: (any PluginCalls)?
+  private var fit: FitService?
   /// Of lanes that have drawn random words.
   private var keys: [UInt32: SIMD2<UInt32>] = [:]
 
@@ -50,6 +51,10 @@ package final class WorkerService {
       try plugin.onEvent(place, slices)
     case .endLane: try plugin.endLane(wire.get(), readings: wire.get())
     case .destroy: instance?.destroy()
+    case .fit: fit = FitService(try plugin.fit(), views: channel.views)
+    case .beginFit, .batch, .endFit, .predict, .save, .load:
+      guard let fit else { throw WireFault(problem: "\(kind) came before fit") }
+      try fit.answer(kind, &wire, into: &answer)
     default: throw WireFault(problem: "\(kind) is no request")
     }
     return answer

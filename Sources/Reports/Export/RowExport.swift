@@ -87,7 +87,7 @@ extension StoredRow {
     // Text is always in quotes: readers that guess the dialect from the first rows then guess right.
     func text(_ text: String?) -> String { text.map { "\"\($0.replacing("\"", with: "\"\""))\"" } ?? "" }
     let fields = [
-      text(model), text(example), text(className), text(condition), text(probe), text(point),
+      text(model), text(example), text(className), text(cluster), text(condition), text(probe), text(point),
       token.map(String.init) ?? "", text(label), text(metric), CSV.number(value), text(self.text),
     ]
     return fields.joined(separator: ",") + "\n"
@@ -97,7 +97,8 @@ extension StoredRow {
     func text(_ text: String?) -> JSON { text.map { .string($0) } ?? .null }
     return .object([
       ("model", .string(model)), ("example", .string(example)), ("class", text(className)),
-      ("condition", .string(condition)), ("probe", .string(probe)), ("point", .string(point)),
+      ("cluster", .string(cluster)), ("condition", .string(condition)), ("probe", .string(probe)),
+      ("point", .string(point)),
       ("token", token.map { .int($0) } ?? .null), ("label", text(label)), ("metric", .string(metric)),
       ("value", value.map { .double($0) } ?? .null), ("text", text(self.text)),
     ])

@@ -1,3 +1,4 @@
+import Datasets
 import Experiments
 import Foundation
 import Statistics
@@ -10,7 +11,7 @@ extension RunSummary {
   /// One row per part and model of the primary two-by-two.
   var itemTable: TextTable {
     var table = TextTable(header: [
-      "image", "part", "class", "model", "clean", "vision cut", "text cut", "both cut", "loss, decoder works",
+      "example", "part", "class", "model", "clean", "vision cut", "text cut", "both cut", "loss, decoder works",
       "loss, decoder cut", "C",
     ])
     let all = models.flatMap { model in model.items.map { (model.model, $0) } }
@@ -56,7 +57,7 @@ extension RunSummary {
     }
     return ForestFigure(
       name: "comparisons", title: "A - B",
-      caption: "95 % intervals, paired by item and clustered by image; over several hook "
+      caption: "95 % intervals, paired by item and clustered by \(unit.singular); over several hook "
         + "points they hold for all of them together.", unit: "A - B, in the metric's unit", rows: rows
     ).figure
   }
@@ -65,7 +66,7 @@ extension RunSummary {
 extension ComparisonSummary {
   /// The items of the last hook point, where a reading is usually strongest; the largest |A - B| first.
   var itemTable: TextTable {
-    var table = TextTable(header: ["image", "part", "class", "hook point", "A", "B", "A - B"])
+    var table = TextTable(header: ["example", "part", "class", "hook point", "A", "B", "A - B"])
     guard let last = points.last else { return table }
     let sorted = last.items.sorted {
       (-abs($0.difference), $0.example, $0.label) < (-abs($1.difference), $1.example, $1.label)
@@ -81,11 +82,11 @@ extension ComparisonSummary {
 }
 
 extension Breakdown {
-  static func table(_ groups: [Group], _ name: String) -> TextTable {
-    var table = TextTable(header: [name, "clean", "vision cut", "text cut", "both cut", "C", "parts", "images"])
+  static func table(_ groups: [Group], _ name: String, _ unit: IndependentUnit) -> TextTable {
+    var table = TextTable(header: [name, "clean", "vision cut", "text cut", "both cut", "C", "parts", unit.plural])
     table.rows = groups.map { group in
       [group.name] + group.cells.map { fixed($0) }
-        + [group.compensation?.words ?? "-", "\(group.parts)", "\(group.images)"]
+        + [group.compensation?.words ?? "-", "\(group.parts)", "\(group.units)"]
     }
     return table
   }

@@ -21,7 +21,7 @@ struct RunPage {
         warnings: summary.warnings + gallery.warnings,
         findings: summary.findings.map {
           Page.FindingRow(kind: $0.kind.rawValue, verdict: $0.verdict, sentence: $0.sentence)
-        }, findingsNote: RunPage.claimNote,
+        }, findingsNote: claimNote,
         sections: [
           layers, compensation, learned, sweeps, comparisons, gallery.section, breakdown, items, metrics, provenance,
         ])
@@ -29,11 +29,12 @@ struct RunPage {
     }
   }
 
-  private static let claimNote =
+  private var claimNote: String {
     "Primary is the one contrast that the manifest names with its margin before the run; everything else is exploratory. "
-    + "Compensates: C is above zero (95 % interval, paired by part, clustered by image) and the loss with a working decoder "
-    + "lies within the margin (two one-sided tests at 5 %). Not distinguishable: the interval holds zero; that is no proof "
-    + "of zero."
+      + "Compensates: C is above zero (95 % interval, paired by part, clustered by \(summary.unit.singular)) and the loss with a "
+      + "working decoder lies within the margin (two one-sided tests at 5 %). Not distinguishable: the interval holds zero; that "
+      + "is no proof of zero."
+  }
 
   private var layers: Page.Section {
     Page.Section(
@@ -60,7 +61,7 @@ struct RunPage {
     Page.Section(
       anchor: "learned", title: "Probes that learn", intro: nil,
       tables: summary.models.compactMap { model in
-        model.learnedTable.map { Page.Table($0, caption: "\(model.model): \(ModelSummary.learnedTitle)") }
+        model.learnedTable.map { Page.Table($0, caption: "\(model.model): \(model.learnedTitle)") }
       })
   }
 
@@ -134,7 +135,8 @@ struct RunPage {
         [("part", model.breakdown?.byPart), ("class", model.breakdown?.byClass)].compactMap { name, groups in
           guard let groups, !groups.isEmpty else { return nil }
           return Page.Table(
-            Breakdown.table(groups, name), caption: "\(model.model), by \(name), in \(model.measure.metric.unit)")
+            Breakdown.table(groups, name, summary.unit),
+            caption: "\(model.model), by \(name), in \(model.measure.metric.unit)")
         }
       })
   }
