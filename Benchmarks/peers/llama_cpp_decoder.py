@@ -27,6 +27,7 @@ class Decoder(Eager):
     wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = rows
     if dtype == torch.float32:  # the default is f16
       wanted.type_k = wanted.type_v = gguf.GGMLQuantizationType.F32
+    wanted.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED  # patterns are there, as in all others
     wanted.n_threads = wanted.n_threads_batch = torch.get_num_threads()
     self.context = llama_cpp.llama_init_from_model(self.llama, wanted)
     self.batch = llama_cpp.llama_batch_init(rows, width, 1)

@@ -43,11 +43,11 @@ struct BenchCommand: ParsableCommand {
     }
     let plain = median(times.clean.dropFirst())
     let giga = 2e-9 * Double(model.multiplyAdds(input))
-    let peak = try peakGigaflops(model.engine)
+    let peak = try peakGigaflops(model.engine, model.dtype)
     print(
       "threads \(engineThreads), oneDNN \(Engine.provenance.version) \(Engine.provenance.isa), kernels \(model.engine.kernels)"
     )
-    print(String(format: "peak   %.0f GFLOP/s (f32 product of 1024 x 4096 x 4096, best of 5)", peak))
+    print(String(format: "peak   %.0f GFLOP/s (\(model.dtype.rawValue) product of 1024 x 4096 x 4096, best of 5)", peak))
     print(
       String(
         format: "clean  %.2f ms, %.2f GFLOP, %.0f GFLOP/s, %.0f %% of peak", plain, giga, giga / plain * 1e3,
@@ -94,10 +94,10 @@ struct BenchCommand: ParsableCommand {
   private func median(_ values: some Collection<Double>) -> Double { values.sorted()[values.count / 2] }
 
   /// The best that the engine's own product reaches on a shape that suits it.
-  private func peakGigaflops(_ engine: Engine) throws -> Double {
+  private func peakGigaflops(_ engine: Engine, _ type: ComputeType) throws -> Double {
     let (m, n, k) = (1024, 4096, 4096)
     let weight = Tensor(Array(repeating: 0.5, count: n * k), shape: [n, k])
-    let linear = try Linear(weight.stored, outputs: n, inputs: k, bias: nil, on: engine)
+    let linear = try Linear(weight.stored, outputs: n, inputs: k, bias: nil, type: type, on: engine)
     let (x, y) = (Tensor(zeros: [m, k]), Tensor(zeros: [m, n]))
     return try (0..<6).map { _ in
       let start = ContinuousClock.now
