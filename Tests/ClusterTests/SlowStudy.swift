@@ -5,7 +5,8 @@ import Glibc
 import TestSupport
 import Testing
 
-/// A small study of a real model, with a plugin that takes its time: long enough to be killed in its middle.
+/// A small study of a real model, with a plugin that takes its time: long enough to be killed in its middle. It reads how long in its
+/// environment, which a worker does not have.
 struct SlowStudy {
   let folder: TemporaryFolder
   let run: RunFolder
@@ -56,7 +57,7 @@ struct SlowStudy {
       dataset: { path: data }
       conditions:
         clean: []
-        slow: [{ plugin: ./slow }]
+        slow: [{ plugin: ./slow, executor: in-process }]
         cut: [{ plugin: attention-knockout, with: { tower: vision } }]
       probes: { lens: { plugin: logit-lens } }
       readings: [answer_logprob, kl]
