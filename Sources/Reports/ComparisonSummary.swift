@@ -22,8 +22,6 @@ package struct ComparisonSummary: Sendable {
 
   package struct AtPoint: Sendable {
     package let point: String
-    /// Under how many seeds A or B is repeated; nil: neither names seeds.
-    package let seeds: Int?
     package let result: Result<PairedDifference, StatisticsError>
     package let items: [Item]
     /// Items that only A, and only B, has a number for.
@@ -76,7 +74,7 @@ package struct ComparisonSummary: Sendable {
       return PartTable.pair(cells[0], cells[1])
     }
     let seed = UInt64(bitPattern: Int64(readings.manifest.seed))
-    self.points = zip(points, pairs).map { AtPoint($0, $1, seeds: named.isEmpty ? nil : Set(named).count, seed: seed) }
+    self.points = zip(points, pairs).map { AtPoint($0, $1, seed: seed) }
     grid = ComparisonSummary.grid(pairs, seed: seed)
     adjustedP = grid?.cells.map(\.p) ?? ComparisonSummary.adjusted(self.points)
   }
@@ -98,28 +96,30 @@ package struct ComparisonSummary: Sendable {
 }
 
 extension ComparisonSummary.AtPoint {
-  init(_ point: String, _ pair: PartTable.Pair, seeds: Int?, seed: UInt64) {
-    (self.point, self.seeds, unmatched) = (point, seeds, pair.unmatched)
+  init(_ point: String, _ pair: PartTable.Pair, seed: UInt64) {
+    (self.point, unmatched) = (point, pair.unmatched)
     items = pair.parts.indices.map { row in
       let part = pair.parts[row]
       return ComparisonSummary.Item(
         example: part.example, label: part.label, className: part.className, cluster: part.cluster,
-        a: mean(pair.a.map { $0[row] }),
-        b: mean(pair.b.map { $0[row] }))
+        a: mean(pair.a.map { $0[row] }), b: mean(pair.b.map { $0[row] }))
     }
     do throws(StatisticsError) {
       result = .success(try PairedDifference(pair.a, pair.b, clusters: pair.clusters, seed: seed))
     } catch { result = .failure(error) }
   }
+}
 
-  /// What a reader must know, unmatched items first.
-  package func caveats(_ unit: IndependentUnit) -> [String] {
+extension ComparisonSummary {
+  /// What a reader must know of one hook point, unmatched items first.
+  package func caveats(_ point: AtPoint) -> [String] {
+    let unmatched = point.unmatched
     var words: [String] = []
     let orSome = (seeds ?? 1) > 1 ? ", or not under every seed," : ""
     if unmatched.a > 0 { words.append("\(unmatched.a) items have a number in A only\(orSome) and are left out") }
     if unmatched.b > 0 { words.append("\(unmatched.b) items have a number in B only\(orSome) and are left out") }
     if seeds == 1 { words.append("one seed: this holds for that seed only") }
-    if case .success(let found) = result { words += found.caveats.map { $0.words(unit) } }
+    if case .success(let found) = point.result { words += found.caveats.map { $0.words(unit) } }
     return words
   }
 }

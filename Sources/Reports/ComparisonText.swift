@@ -15,7 +15,7 @@ extension ComparisonSummary {
   package var sentences: [String] {
     guard !points.isEmpty else { return ["\(title): A and B share no hook point."] }
     return points.enumerated().map { index, point in
-      let caveats = point.caveats(unit).map { "\($0.prefix(1).uppercased())\($0.dropFirst())." }
+      let caveats = caveats(point).map { "\($0.prefix(1).uppercased())\($0.dropFirst())." }
       return ([sentence(point, index)] + caveats).joined(separator: " ")
     }
   }
@@ -76,7 +76,7 @@ extension ComparisonSummary {
       var fields: [(String, JSON)] = [
         ("point", .string(point.point)), ("items", .int(point.items.count)),
         ("only_a", .int(point.unmatched.a)), ("only_b", .int(point.unmatched.b)),
-        ("caveats", .strings(point.caveats(unit))),
+        ("caveats", .strings(caveats(point))),
       ]
       switch point.result {
       case .failure(let reason): fields.append(("refused", .string(reason.words(unit))))

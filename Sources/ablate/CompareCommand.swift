@@ -8,7 +8,7 @@ struct ComparisonOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("A run folder.", valueName: "run"))
   var folder: String
 
-  @Argument(help: "A probe, condition or model of the run.")
+  @Argument(help: "A probe, condition or model of the run; repeated under seeds without the seed.")
   var a: String
 
   @Argument(help: "Another one of the same kind.")
@@ -48,9 +48,10 @@ struct CompareCommand: ParsableCommand {
     commandName: "compare",
     abstract: "Compare two probes, conditions or models of a run on the same items.",
     discussion: """
-      Items are paired by image and part; images are the independent units. Prints the difference with a cluster-robust t \
-      interval and a BCa bootstrap interval, a sign-flip test, effect size and the smallest difference that could have been \
-      found. At several hook points intervals and p values hold for all of them together.
+      Items are paired by image and part; images, or the clusters that the dataset names, are the independent units. Prints the \
+      difference with a cluster-robust t interval and a BCa bootstrap interval, a sign-flip test, effect size and the smallest \
+      difference that could have been found. At several hook points intervals and p values hold for all of them together. Of what is \
+      repeated under seeds give the name without the seed: seeds are a second random factor then.
       """)
 
   @OptionGroup var options: ComparisonOptions
@@ -67,7 +68,7 @@ struct CompareCommand: ParsableCommand {
 struct PowerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "power",
-    abstract: "Say how many images a comparison needs, from the spread between images in a run.")
+    abstract: "Say how many images (or clusters) a comparison needs, from the spread between them in a run.")
 
   @OptionGroup var options: ComparisonOptions
 

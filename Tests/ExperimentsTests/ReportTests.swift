@@ -171,7 +171,7 @@ import Testing
     #expect(found.map(\.model) == ["strong", "weak"])
     let point = try #require(found.first?.points.first)
     #expect(point.items.count == 10 && point.unmatched.b == 2 && point.unmatched.a == 0)
-    #expect(point.caveats(.image).contains("2 items have a number in B only and are left out"))
+    #expect(found[0].caveats(point).contains("2 items have a number in B only and are left out"))
     let result = try point.result.get()
     #expect(abs(result.difference.mean - point.items.map(\.difference).reduce(0, +) / 10) < 1e-12)
     #expect(found[0].sentences[0].contains("not distinguishable"), "five images: \(found[0].sentences)")

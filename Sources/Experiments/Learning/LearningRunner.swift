@@ -192,7 +192,9 @@ struct LearningRunner {
         }
       }
       var training = training(of: probe, evaluator, only: units[example]) {}
-      found.merge(try training.rows(conditions: conditions)) { $0 + $1 }
+      do { found.merge(try training.rows(conditions: conditions)) { $0 + $1 } } catch ExperimentError.learning {
+        continue  // It refused in the run as well, and has no rows there.
+      }
     }
     return found
   }
