@@ -3,10 +3,7 @@
 #ifndef MINIMIZE_H
 #define MINIMIZE_H
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "learning.h"
 
 /* The same loops for three kinds of processor; the loader picks. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -134,6 +131,53 @@ static inline int minimize(objective f, void *problem, double *w, uint64_t n, in
   }
   free(block);
   return result;
+}
+
+/* ---- a probe that searches for its minimum ----------------------------------------------------------------------------- */
+
+#define SEARCH_PARAMS(L2, STEPS)                                                                       \
+  LEARNING_PARAM(.id = "l2", .type = ABLATE_T_F64, .min = 0, .max = 1e9, .def = L2),                   \
+      LEARNING_PARAM(.id = "tolerance", .type = ABLATE_T_F64, .min = 1e-12, .max = 1, .def = 1e-4),    \
+      LEARNING_PARAM(.id = "steps", .type = ABLATE_T_I64, .min = 1, .max = 100000, .def_int = STEPS)
+
+/* The first member of such a probe's own struct. */
+typedef struct searching {
+  learning base;
+  double l2, tolerance;
+  int64_t steps;
+} searching;
+
+/* A probe of `bytes`, which begin with a searching; NULL and an error where its parameters are wrong. */
+static inline void *search_create(uint64_t bytes, const ablate_host *host, const ablate_value *values, uint64_t n,
+                                  ablate_error *error) {
+  searching *self = calloc(1, bytes);
+  if (!self) return error->code = ABLATE_E_MEMORY, NULL;
+  self->l2 = learning_find(values, n, "l2")->f;
+  self->tolerance = learning_find(values, n, "tolerance")->f;
+  self->steps = learning_find(values, n, "steps")->i;
+  if (learning_create(&self->base, host, values, n, error)) return learning_destroy(self), NULL;
+  return self;
+}
+
+/* Standardises, and makes room for n numbers, all zero: where a search begins. */
+static inline ablate_status search_begin(searching *self, learning_size size, ablate_error *error) {
+  learning *base = &self->base;
+  ablate_status status = learning_standardize(base, error);
+  if (status) return status;
+  free(base->w);
+  base->w = calloc(size(base, base->width, base->classes), sizeof(double));
+  return base->w ? ABLATE_OK : learning_fail(error, ABLATE_E_MEMORY, "out of memory");
+}
+
+/* Lets what was learned fall to the minimum; a search that stops before is a warning. */
+static inline ablate_status search_end(searching *self, objective loss, learning_size size, ablate_error *error) {
+  learning *base = &self->base;
+  uint64_t n = size(base, base->width, base->classes);
+  int steps = minimize(loss, self, base->w, n, (int)self->steps, self->tolerance);
+  if (steps == -2) return learning_fail(error, ABLATE_E_MEMORY, "the loss is not finite, or memory is short");
+  if (steps == -1) base->host->log(base->host->ctx, 2, "did not reach its tolerance; raise steps, tolerance or l2");
+  learning_done(base);
+  return ABLATE_OK;
 }
 
 #endif

@@ -2,43 +2,29 @@
  *   sum over rows of -log softmax(W2' relu(W1'x + b1) + b2)[class] + l2 / 2 (|W1|^2 + |W2|^2)
  * as scikit-learn's MLPClassifier does with alpha = l2 and solver "lbfgs", on standardised features. Weights begin as there,
  * uniform in +-sqrt(6 / (inputs + outputs)), drawn by the host. The loss has several minima: another seed is another probe. */
-#include "learning.h"
 #include "minimize.h"
 
 typedef struct mlp {
-  learning base;
-  double l2, tolerance;
-  int64_t steps, hidden;
-  double *w; /* W1[width, hidden], b1[hidden], W2[hidden, classes], b2[classes] */
+  searching search;
+  int64_t hidden;
 } mlp;
 
 static const ablate_param params[] = {
     LEARNING_PARAMS,
+    LEARNING_STANDARDIZE,
     LEARNING_PARAM(.id = "hidden", .type = ABLATE_T_I64, .min = 1, .max = 65536, .def_int = 64),
-    LEARNING_PARAM(.id = "l2", .type = ABLATE_T_F64, .min = 0, .max = 1e9, .def = 1),
-    LEARNING_PARAM(.id = "tolerance", .type = ABLATE_T_F64, .min = 1e-12, .max = 1, .def = 1e-4),
-    LEARNING_PARAM(.id = "steps", .type = ABLATE_T_I64, .min = 1, .max = 100000, .def_int = 500),
+    SEARCH_PARAMS(1, 500),
 };
-
-static void destroy(void *me) {
-  mlp *self = me;
-  learning_forget(&self->base);
-  free(self->w), free(self);
-}
 
 static void *create(const ablate_host *host, const ablate_model *model, const ablate_value *values, uint64_t n,
                     ablate_error *error) {
-  mlp *self = calloc(1, sizeof *self);
-  if (!self) return error->code = ABLATE_E_MEMORY, NULL;
-  self->l2 = learning_find(values, n, "l2")->f;
-  self->tolerance = learning_find(values, n, "tolerance")->f;
-  self->steps = learning_find(values, n, "steps")->i;
-  self->hidden = learning_find(values, n, "hidden")->i;
-  if (learning_create(&self->base, host, values, n, error)) return destroy(self), NULL;
+  mlp *self = search_create(sizeof *self, host, values, n, error);
+  if (self) self->hidden = learning_find(values, n, "hidden")->i;
   return self;
 }
 
-static uint64_t weights(const learning *base, uint64_t width, uint64_t classes) {
+/* W1[width, hidden], b1[hidden], W2[hidden, classes], b2[classes] */
+static uint64_t size(const learning *base, uint64_t width, uint64_t classes) {
   uint64_t hidden = (uint64_t)((const mlp *)base)->hidden;
   return (width + 1) * hidden + (hidden + 1) * classes;
 }
@@ -51,10 +37,18 @@ static int layer(const double *w, const double *x, uint64_t rows, uint64_t input
 
 /* h[rows, hidden] after the rectifier, z[rows, classes]. */
 static int scores(const mlp *self, const double *w, const double *x, uint64_t rows, double *h, double *z) {
-  uint64_t width = self->base.width, hidden = (uint64_t)self->hidden;
+  uint64_t width = self->search.base.width, hidden = (uint64_t)self->hidden;
   if (layer(w, x, rows, width, hidden, h)) return -1;
   for (uint64_t i = 0; i < rows * hidden; i++) h[i] = h[i] > 0 ? h[i] : 0;
-  return layer(w + (width + 1) * hidden, h, rows, hidden, self->base.classes, z);
+  return layer(w + (width + 1) * hidden, h, rows, hidden, self->search.base.classes, z);
+}
+
+static int answer(const learning *base, const double *x, uint64_t rows, double *z) {
+  const mlp *self = (const mlp *)base;
+  double *h = malloc((rows * (uint64_t)self->hidden + 1) * sizeof *h);
+  int status = h ? scores(self, base->w, x, rows, h, z) : -1;
+  free(h);
+  return status;
 }
 
 /* The gradient of a layer, W and b behind it, from that of what it gives. */
@@ -68,9 +62,9 @@ static int layer_gradient(const double *x, const double *d, uint64_t rows, uint6
 /* The mean over rows of what is minimised. */
 static double loss(void *problem, const double *w, double *gradient) {
   const mlp *self = problem;
-  const learning *base = &self->base;
+  const learning *base = &self->search.base;
   uint64_t n = base->rows, width = base->width, hidden = (uint64_t)self->hidden, classes = base->classes;
-  uint64_t first = width * hidden, second = (width + 1) * hidden, all = weights(base, width, classes);
+  uint64_t first = width * hidden, second = (width + 1) * hidden, all = size(base, width, classes);
   double *h = calloc(n * (2 * hidden + classes) + hidden * classes, sizeof *h);
   if (!h) return NAN;
   double *d = h + n * hidden, *z = d + n * hidden, *turned = z + n * classes, penalty = 0;
@@ -86,9 +80,9 @@ static double loss(void *problem, const double *w, double *gradient) {
   free(h);
   if (short_of_memory) return NAN;
   for (uint64_t i = 0; i < second + hidden * classes; i++)
-    if (i < first || i >= second) penalty += w[i] * w[i], gradient[i] += self->l2 * w[i];
+    if (i < first || i >= second) penalty += w[i] * w[i], gradient[i] += self->search.l2 * w[i];
   for (uint64_t i = 0; i < all; i++) gradient[i] /= (double)n;
-  return (sum + self->l2 / 2 * penalty) / (double)n;
+  return (sum + self->search.l2 / 2 * penalty) / (double)n;
 }
 
 /* One layer's weights and biases. */
@@ -103,46 +97,13 @@ static void draw(const ablate_host *host, uint64_t stream, uint64_t inputs, uint
 
 static ablate_status end(void *me, ablate_error *error) {
   mlp *self = me;
-  learning *base = &self->base;
-  ablate_status status = learning_standardize(base, error);
+  learning *base = &self->search.base;
+  uint64_t hidden = (uint64_t)self->hidden;
+  ablate_status status = search_begin(&self->search, size, error);
   if (status) return status;
-  uint64_t n = weights(base, base->width, base->classes), hidden = (uint64_t)self->hidden;
-  free(self->w);
-  if (!(self->w = calloc(n, sizeof(double)))) return learning_fail(error, ABLATE_E_MEMORY, "out of memory");
-  draw(base->host, 0, base->width, hidden, self->w);
-  draw(base->host, 1, hidden, base->classes, self->w + (base->width + 1) * hidden);
-  int steps = minimize(loss, self, self->w, n, (int)self->steps, self->tolerance);
-  if (steps == -2) return learning_fail(error, ABLATE_E_MEMORY, "the loss is not finite, or memory is short");
-  if (steps == -1) base->host->log(base->host->ctx, 2, "did not reach its tolerance; raise steps, tolerance or l2");
-  learning_done(base);
-  return ABLATE_OK;
+  draw(base->host, 0, base->width, hidden, base->w);
+  draw(base->host, 1, hidden, base->classes, base->w + (base->width + 1) * hidden);
+  return search_end(&self->search, loss, size, error);
 }
 
-static ablate_status predict(void *me, const ablate_tensor *features, const ablate_tensor *out, ablate_error *error) {
-  const mlp *self = me;
-  const learning *base = &self->base;
-  uint64_t n = (uint64_t)features->shape[0], classes = base->classes, hidden = (uint64_t)self->hidden;
-  double *x = learning_rows(base, features, error), *z = x ? malloc((n * (classes + hidden) + 1) * sizeof *z) : NULL;
-  if (!x) return error->code;
-  if (!z || scores(self, self->w, x, n, z + n * classes, z))
-    return free(x), free(z), learning_fail(error, ABLATE_E_MEMORY, "out of memory");
-  float *answer = (float *)((char *)out->data + out->byte_offset);
-  for (uint64_t i = 0; i < n; i++) learning_log_softmax(z + i * classes, classes, answer + i * classes);
-  free(x), free(z);
-  return ABLATE_OK;
-}
-
-static ablate_status save(void *me, ablate_write write, void *stream, ablate_error *error) {
-  const mlp *self = me;
-  uint64_t n = weights(&self->base, self->base.width, self->base.classes);
-  return learning_save(&self->base, "mlp-one1", self->w, n, write, stream, error);
-}
-
-static ablate_status load(void *me, ablate_read read, void *stream, ablate_error *error) {
-  mlp *self = me;
-  free(self->w);
-  self->w = learning_load(&self->base, "mlp-one1", weights, read, stream, error);
-  return self->w ? ABLATE_OK : error->code;
-}
-
-LEARNING_PLUGIN("mlp-probe")
+LEARNING_PLUGIN("mlp-probe", "mlp-one1", .batch = learning_batch, learning_log_softmax)

@@ -3,28 +3,18 @@
  * and equally frequent. A class without a row is never nearest. Nothing is searched for: the floor under linear probes. */
 #include "learning.h"
 
-typedef struct nearest {
-  learning base;
-  double *means; /* [classes, width], then the variance, then rows per class */
-} nearest;
-
-static const ablate_param params[] = {LEARNING_PARAMS};
-
-static void destroy(void *me) {
-  nearest *self = me;
-  learning_forget(&self->base);
-  free(self->means), free(self);
-}
+static const ablate_param params[] = {LEARNING_PARAMS, LEARNING_STANDARDIZE};
 
 static void *create(const ablate_host *host, const ablate_model *model, const ablate_value *values, uint64_t n,
                     ablate_error *error) {
-  nearest *self = calloc(1, sizeof *self);
+  learning *self = calloc(1, sizeof *self);
   if (!self) return error->code = ABLATE_E_MEMORY, NULL;
-  if (learning_create(&self->base, host, values, n, error)) return destroy(self), NULL;
+  if (learning_create(self, host, values, n, error)) return learning_destroy(self), NULL;
   return self;
 }
 
-static uint64_t numbers(const learning *base, uint64_t width, uint64_t classes) { return classes * width + 1 + classes; }
+/* Means [classes, width], then the variance, then rows per class. */
+static uint64_t size(const learning *self, uint64_t width, uint64_t classes) { return classes * width + 1 + classes; }
 
 static double distance(const double *a, const double *b, uint64_t n) {
   double sum = 0;
@@ -33,55 +23,32 @@ static double distance(const double *a, const double *b, uint64_t n) {
 }
 
 static ablate_status end(void *me, ablate_error *error) {
-  nearest *self = me;
-  learning *base = &self->base;
-  ablate_status status = learning_standardize(base, error);
+  learning *self = me;
+  ablate_status status = learning_standardize(self, error);
   if (status) return status;
-  uint64_t n = base->rows, width = base->width, classes = base->classes;
-  free(self->means);
-  self->means = calloc(numbers(base, width, classes), sizeof(double));
-  if (!self->means) return learning_fail(error, ABLATE_E_MEMORY, "out of memory");
-  double *variance = self->means + classes * width, *count = variance + 1;
-  for (uint64_t i = 0; i < n; i++) count[base->y[i]]++;
+  uint64_t n = self->rows, width = self->width, classes = self->classes;
+  free(self->w);
+  double *means = self->w = calloc(size(self, width, classes), sizeof(double));
+  if (!means) return learning_fail(error, ABLATE_E_MEMORY, "out of memory");
+  double *variance = means + classes * width, *count = variance + 1;
+  for (uint64_t i = 0; i < n; i++) count[self->y[i]]++;
   for (uint64_t i = 0; i < n; i++)
     for (uint64_t j = 0; j < width; j++)
-      self->means[(uint64_t)base->y[i] * width + j] += base->x[i * width + j] / count[base->y[i]];
+      means[(uint64_t)self->y[i] * width + j] += self->x[i * width + j] / count[self->y[i]];
   for (uint64_t i = 0; i < n; i++)
-    *variance += distance(base->x + i * width, self->means + (uint64_t)base->y[i] * width, width) / (double)(n * width);
-  learning_done(base);
+    *variance += distance(self->x + i * width, means + (uint64_t)self->y[i] * width, width) / (double)(n * width);
+  learning_done(self);
   return ABLATE_OK;
 }
 
-static ablate_status predict(void *me, const ablate_tensor *features, const ablate_tensor *out, ablate_error *error) {
-  const nearest *self = me;
-  const learning *base = &self->base;
-  uint64_t n = (uint64_t)features->shape[0], width = base->width, classes = base->classes;
-  double *x = learning_rows(base, features, error), *z = x ? malloc(classes * sizeof *z) : NULL;
-  if (!x) return error->code;
-  if (!z) return free(x), learning_fail(error, ABLATE_E_MEMORY, "out of memory");
-  const double *count = self->means + classes * width + 1;
-  double variance = fmax(count[-1], 1e-12); /* rows that equal their means: as sure as doubles allow */
-  float *answer = (float *)((char *)out->data + out->byte_offset);
-  for (uint64_t i = 0; i < n; i++) {
+static int answer(const learning *self, const double *x, uint64_t rows, double *z) {
+  uint64_t width = self->width, classes = self->classes;
+  const double *variance = self->w + classes * width, *count = variance + 1;
+  double spread = 2 * fmax(*variance, 1e-12); /* rows that equal their means: as sure as doubles allow */
+  for (uint64_t i = 0; i < rows; i++)
     for (uint64_t k = 0; k < classes; k++)
-      z[k] = count[k] ? -distance(x + i * width, self->means + k * width, width) / (2 * variance) : -1e300;
-    learning_log_softmax(z, classes, answer + i * classes);
-  }
-  free(x), free(z);
-  return ABLATE_OK;
+      z[i * classes + k] = count[k] ? -distance(x + i * width, self->w + k * width, width) / spread : -1e300;
+  return 0;
 }
 
-static ablate_status save(void *me, ablate_write write, void *stream, ablate_error *error) {
-  const nearest *self = me;
-  uint64_t n = numbers(&self->base, self->base.width, self->base.classes);
-  return learning_save(&self->base, "nearest1", self->means, n, write, stream, error);
-}
-
-static ablate_status load(void *me, ablate_read read, void *stream, ablate_error *error) {
-  nearest *self = me;
-  free(self->means);
-  self->means = learning_load(&self->base, "nearest1", numbers, read, stream, error);
-  return self->means ? ABLATE_OK : error->code;
-}
-
-LEARNING_PLUGIN("nearest-mean")
+LEARNING_PLUGIN("nearest-mean", "nearest1", .batch = learning_batch, learning_log_softmax)

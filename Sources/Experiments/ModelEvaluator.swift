@@ -94,7 +94,7 @@ package struct ModelEvaluator: Evaluator {
     guard let probe = probes.first(where: { $0.name == name }) else {
       throw ExperimentError.learning(probe: name, what: "there is no such probe", remedy: "")
     }
-    return try LearnedProbe(probe.spec, model: model.facts, seed: probe.seed ?? 0, name: fit)
+    return try LearnedProbe(probe.spec, model: model.facts, seed: probe.seed ?? 0, name: fit, words: model)
   }
 
   /// What the readings need beside the conditions that are asked for.

@@ -107,7 +107,7 @@ extension VisionLanguageModel {
     return made
   }
 
-  private func normed(_ hidden: ConstFloats, rows: Int, _ options: LensOptions) -> Tensor {
+  func normed(_ hidden: ConstFloats, rows: Int, _ options: LensOptions) -> Tensor {
     let x = Tensor(zeros: [rows, text.transformer.shape.width])
     if options.normed {
       text.norm(hidden, rows: rows, width: x.shape[1], into: x.base)

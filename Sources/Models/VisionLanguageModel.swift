@@ -35,6 +35,8 @@ package final class VisionLanguageModel {
   let imageNewline: Tensor?
   /// The input embeddings as a lens scores words by them; made when one asks.
   var wordEmbeddings: VocabularyMatrix?
+  /// The unembedding transposed, for the gradient of a lens; made when one learns.
+  var backwards: Linear?
 
   /// Opens `folder`; the name is for people. Throws what is missing, malformed or unsupported, by file and key.
   package convenience init(folder: String, name: String, dtype: ComputeType = .f32) throws(ModelError) {

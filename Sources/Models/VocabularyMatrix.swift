@@ -49,6 +49,16 @@ final class VocabularyMatrix {
     return try Linear(rows.stored, outputs: ids.count, inputs: width, bias: nil, type: type, on: engine)
   }
 
+  /// [width, vocabulary], in f32: from a gradient at the logits to one at what they are made of.
+  func transposed(on engine: Engine) throws(TensorError) -> Linear {
+    let columns = Tensor(zeros: [width, vocabulary])
+    for id in 0..<vocabulary {
+      let row = vector(id)
+      for i in 0..<width { columns.base[i * vocabulary + id] = row.base[i] }
+    }
+    return try Linear(columns.stored, outputs: width, inputs: vocabulary, bias: nil, on: engine)
+  }
+
   /// x [rows, width] -> logits [rows, vocabulary]
   func logits(_ x: ConstFloats, rows: Int) throws(TensorError) -> Tensor {
     let all = Tensor(zeros: [rows, vocabulary])

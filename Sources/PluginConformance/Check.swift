@@ -11,6 +11,7 @@ package enum Check: String, CaseIterable, Sendable {
   case memory
   case noMemory = "no-memory"
   case cancel, manners
+  case state
 
   /// What holds where it passes.
   package var promise: String {
@@ -37,6 +38,7 @@ package enum Check: String, CaseIterable, Sendable {
     case .noMemory: "a host without memory gets an error, not a crash"
     case .cancel: "a cancelled call comes back"
     case .manners: "a whole life leaves floating-point mode, locale, folder, umask, signals and streams alone"
+    case .state: "what a probe has learned is the same once saved and loaded; bytes that it did not save are refused"
     }
   }
 }

@@ -94,10 +94,7 @@ extension LaneEnd {
             reading: reading.index, layer: capture.point.layer ?? -1, row: row, label: label, lens: lens, word: word)
         }
         let ranked = labels.map { label, spellings in
-          let pieces = spellings.compactMap { ids in
-            reading.request.pieces.combine(ids.compactMap { id in place[id].map { said.answers[$0] } })
-          }
-          return answer(label: label, pieces.min { $0.rank < $1.rank })
+          answer(label: label, said.answer(to: spellings, place, reading.request.pieces))
         }
         let first = said.top.prefix(reading.request.top).enumerated().map { index, word in
           let lens = LensAnswer(rank: Double(index + 1), logit: word.logit, logProbability: word.logProbability)
@@ -192,7 +189,7 @@ extension ItemFacts.Label {
 
 extension ReadingRequest.Pieces {
   /// One answer for a spelling; nil for one without pieces.
-  fileprivate func combine(_ pieces: [LensAnswer]) -> LensAnswer? {
+  func combine(_ pieces: [LensAnswer]) -> LensAnswer? {
     func mean(_ value: (LensAnswer) -> Double) -> Double { pieces.reduce(0) { $0 + value($1) } / Double(pieces.count) }
     switch self {
     case .exclude, .first: return pieces.first

@@ -15,7 +15,7 @@ package enum ABI {
   private static func sizeInMinorZero<T>(of type: T.Type) -> UInt32 {
     let added: [ObjectIdentifier: UInt32] = [
       ObjectIdentifier(ablate_access.self): 8, ObjectIdentifier(ablate_edit.self): 8,
-      ObjectIdentifier(ablate_reading.self): 24,
+      ObjectIdentifier(ablate_reading.self): 32, ObjectIdentifier(ablate_ext_fit.self): 8,
     ]
     return size(of: type) - (added[ObjectIdentifier(type)] ?? 0)
   }

@@ -14,6 +14,12 @@ package struct HostServices {
   package var randomKey: (_ lane: UInt32) -> SIMD2<UInt32>
   /// Rows of the item in hand; throws outside of plan(item) and begin_lane, and for a selector that is wrong.
   package var select: (_ tower: String, _ selector: String) throws -> [Int]
+  package typealias Divergence = (_ hidden: TensorValue, _ finals: TensorValue) throws -> (
+    values: [Float], gradient: [Float]
+  )
+  /// What a lens that learns is trained by: KL(finals || hidden) in nats of each row, [rows], and its gradient at hidden, [rows, width].
+  /// nil where nothing learns.
+  package var divergence: Divergence?
   package var editOperations: Set<EditRequest.Operation>
   package var readingOperations: Set<ReadingRequest.Operation>
 
@@ -23,6 +29,7 @@ package struct HostServices {
     emit: @escaping (UInt32, String, [Column]) throws -> Void,
     randomKey: @escaping (UInt32) -> SIMD2<UInt32>,
     select: @escaping (String, String) throws -> [Int] = { _, _ in throw OutsideItem() },
+    divergence: Divergence? = nil,
     editOperations: Set<EditRequest.Operation> = Set(EditRequest.Operation.allCases),
     readingOperations: Set<ReadingRequest.Operation> = [.lens, .mass, .capture]
   ) {
@@ -31,6 +38,7 @@ package struct HostServices {
     self.emit = emit
     self.randomKey = randomKey
     self.select = select
+    self.divergence = divergence
     self.editOperations = editOperations
     self.readingOperations = readingOperations
   }
@@ -51,7 +59,8 @@ final class HostTable {
   let services: HostServices
   let table: UnsafeMutablePointer<ablate_host>
   private let memory = ForeignMemory()
-  private var fault: String?
+  let lens: UnsafeMutablePointer<ablate_ext_lens>
+  var fault: String?
   /// Blocks given out by `alloc`, by address; what is left when the instance ends is freed then.
   private var blocks: [UnsafeMutableRawPointer: Int] = [:]
 
@@ -59,7 +68,7 @@ final class HostTable {
 
   init(_ services: HostServices) {
     self.services = services
-    table = .allocate(capacity: 1)
+    (table, lens) = (.allocate(capacity: 1), .allocate(capacity: 1))
     var host = ablate_host()
     host.struct_size = ABI.size(of: ablate_host.self)
     (host.abi_major, host.abi_minor) = (ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR)
@@ -69,12 +78,14 @@ final class HostTable {
     host.version = memory.string("0.\(ABI.minor)")
     table.initialize(to: host)
     table.pointee.ctx = Unmanaged.passUnretained(self).toOpaque()
+    lens.initialize(to: lensTable)
     fillFunctions()
   }
 
   deinit {
     for block in blocks.keys { free(block) }
     table.deallocate()
+    lens.deallocate()
   }
 
   /// What went wrong in host calls since the last time that this was asked.
@@ -87,7 +98,7 @@ final class HostTable {
   var outstanding: Int { blocks.values.reduce(0, +) }
 
   private func fillFunctions() {
-    table.pointee.extension = { _, _ in nil }
+    table.pointee.extension = { ctx, id in HostTable.of(ctx)?.extension(id) }
     table.pointee.log = { ctx, level, text in
       HostTable.of(ctx)?.log(level, text)
     }
@@ -105,7 +116,7 @@ final class HostTable {
     table.pointee.cancelled = { ctx in HostTable.of(ctx)?.services.cancelled() == true ? 1 : 0 }
   }
 
-  private static func of(_ ctx: UnsafeMutableRawPointer?) -> HostTable? {
+  static func of(_ ctx: UnsafeMutableRawPointer?) -> HostTable? {
     ctx.map { Unmanaged<HostTable>.fromOpaque($0).takeUnretainedValue() }
   }
 

@@ -204,11 +204,12 @@ extension ForeignReader {
       throw fault("pieces", "is \(reading.pieces), not 0 to 3")
     }
     guard reading.forms < 16 else { throw fault("forms", "has bits that minor \(ABI.minor) does not know") }
-    guard reading.top <= UInt32(operation == .lens ? ReadingRequest.mostTop : 0) else {
-      throw fault("top", "is \(reading.top); a lens answers at most \(ReadingRequest.mostTop), other readings none")
+    guard reading.top <= UInt32(operation == .mass ? 0 : ReadingRequest.mostTop) else {
+      throw fault("top", "is \(reading.top); a lens answers at most \(ReadingRequest.mostTop), attention mass none")
     }
     try requireZero(reading._pad, "_pad")
     try requireZero(reading.scores & ~(ABLATE_SCORE_EMBEDDING | ABLATE_SCORE_COSINE), "scores")
+    if operation != .lens { try requireZero(reading.scores, "scores") }
     try requireZero(reading._pad3, "_pad3")
     guard reading.normed <= 1 else { throw fault("normed", "is \(reading.normed), not 0 or 1") }
     let (first, count) = (reading.vocabulary_first, reading.vocabulary_count)
@@ -250,6 +251,21 @@ extension ForeignReader {
   /// A dense f32 tensor of the CPU, copied; nil for NULL.
   func tensor(_ pointer: UnsafePointer<ablate_tensor>?, _ field: String) throws(Fault) -> TensorValue? {
     guard let tensor = pointer?.pointee else { return nil }
+    let (shape, values) = try dense(tensor, field)
+    return TensorValue(shape: shape, values: Array(values))
+  }
+
+  /// Writes to a dense f32 tensor of as many elements.
+  func fill(_ pointer: UnsafePointer<ablate_tensor>?, _ field: String, with values: [Float]) throws(Fault) {
+    guard let tensor = pointer?.pointee else { throw fault(field, "is NULL") }
+    let (shape, target) = try dense(tensor, field)
+    guard target.count == values.count else { throw fault(field, "has shape \(shape) for \(values.count) numbers") }
+    _ = target.update(from: values)
+  }
+
+  private func dense(
+    _ tensor: ablate_tensor, _ field: String
+  ) throws(Fault) -> (shape: [Int], values: UnsafeMutableBufferPointer<Float>) {
     guard tensor.device_type == 1, tensor.dtype_code == 2, tensor.dtype_bits == 32, tensor.dtype_lanes == 1 else {
       throw fault(field, "must be f32 on the CPU")
     }
@@ -270,8 +286,8 @@ extension ForeignReader {
     guard tensor.size_bytes == UInt64(elements) * 4, tensor.byte_offset % 4 == 0 else {
       throw fault(field, "size_bytes is \(tensor.size_bytes) for \(elements) elements of 4 bytes")
     }
-    let start = UnsafeRawPointer(data).advanced(by: Int(tensor.byte_offset)).assumingMemoryBound(to: Float.self)
-    return TensorValue(shape: extents, values: Array(UnsafeBufferPointer(start: start, count: Int(elements))))
+    let start = data.advanced(by: Int(tensor.byte_offset)).assumingMemoryBound(to: Float.self)
+    return (extents, UnsafeMutableBufferPointer(start: start, count: Int(elements)))
   }
 }
 

@@ -23,15 +23,21 @@ final class PluginFit: FitCalls {
       let found = try reader.structs(table.assumingMemoryBound(to: ablate_ext_fit.self), 1, "")
       functions = found[0]
       for (name, present) in [
-        ("begin", functions.begin != nil), ("batch", functions.batch != nil), ("end", functions.end != nil),
+        ("begin", functions.begin != nil), ("end", functions.end != nil),
+        ("batch", functions.batch != nil || functions.batch_finals != nil),
         ("predict", functions.predict != nil), ("save", functions.save != nil), ("load", functions.load != nil),
       ] where !present {
         throw reader.fault(name, "is NULL, but required")
+      }
+      guard functions.batch == nil || functions.batch_finals == nil else {
+        throw reader.fault("batch_finals", "stands beside batch: a probe learns classes, or it is a lens")
       }
     } catch let fault as ForeignReader.Fault {
       throw .descriptor(path: instance.library.object.path, field: fault.field, problem: fault.problem)
     } catch { throw .descriptor(path: instance.library.object.path, field: "", problem: "\(error)") }
   }
+
+  var isLens: Bool { functions.batch_finals != nil }
 
   func begin(features: Int, classes: Int) throws(PluginError) {
     let handle = instance.handle
@@ -42,6 +48,12 @@ final class PluginFit: FitCalls {
     let (handle, memory) = (instance.handle, ForeignMemory())
     let (view, given, clusters) = (rows.view(memory), memory.array(Array(classes)), memory.array(Array(images)))
     try instance.call("batch") { functions.batch?(handle, view, given, clusters, $0) }
+  }
+
+  func batch(_ rows: FeatureRows, finals: FeatureRows, images: ArraySlice<UInt64>) throws(PluginError) {
+    let (handle, memory) = (instance.handle, ForeignMemory())
+    let (view, last, clusters) = (rows.view(memory), finals.view(memory), memory.array(Array(images)))
+    try instance.call("batch_finals") { functions.batch_finals?(handle, view, last, clusters, $0) }
   }
 
   func end() throws(PluginError) {

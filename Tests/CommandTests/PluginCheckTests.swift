@@ -10,14 +10,15 @@ import Testing
     let report = try #require(
       try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any], "\(outcome.errors)")
     let checks = try #require(report["checks"] as? [[String: String]])
-    #expect(checks.count == 22)
+    #expect(checks.count == 23)
     let failed = checks.filter { $0["verdict"] == "failed" }.compactMap { $0["check"] }
     #expect(outcome.status == (failed.isEmpty ? 0 : 70), "\(outcome.errors)")
     return failed
   }
 
   @Test(arguments: [
-    "attention-knockout", "attention-mass", "identity", "logit-lens", "random-edges", "scale", "zero-heads",
+    "attention-knockout", "attention-mass", "identity", "linear-probe", "logit-lens", "mlp-probe", "nearest-mean",
+    "random-edges", "scale", "tuned-lens", "zero-heads",
   ])
   func `passes the repository's plugins`(name: String) throws {
     #expect(try failed("\(repository)/Plugins/\(name)", in: Scratch()) == [])
@@ -59,13 +60,15 @@ import Testing
     "symbols", "load", "load_prints", "load_leaves", "entry", "create", "create_words", "plan", "plan_footprint",
     "determinism",
     "lifecycle", "newer_host", "views", "edges", "offset", "lanes", "bad_numbers", "no_change", "memory", "no_memory",
-    "cancel", "manners",
+    "cancel", "manners", "state_forgets", "state_takes_all", "state_crashes",
   ])
   func `fails a seeded fault by the check named for it, and no other`(fault: String) throws {
     let scratch = try Scratch()
     try build(fault, in: scratch)
-    let check = ["load_prints": "load", "load_leaves": "load", "create_words": "create", "plan_footprint": "plan"][
-      fault]
+    let check = [
+      "load_prints": "load", "load_leaves": "load", "create_words": "create", "plan_footprint": "plan",
+      "state_forgets": "state", "state_takes_all": "state", "state_crashes": "state",
+    ][fault]
     #expect(try failed("./bad", in: scratch) == [check ?? fault.replacingOccurrences(of: "_", with: "-")])
   }
 
@@ -114,6 +117,6 @@ import Testing
     #expect(xml.contains("tests=\"2\" failures=\"1\" skipped=\"0\"") && xml.contains("name=\"views\""))
     let list = try Command.run(["plugin", "check", "--list"], in: scratch)
     #expect(
-      list.output.split(separator: "\n").count == 22 && list.output.contains("views: no byte beside a view is touched"))
+      list.output.split(separator: "\n").count == 23 && list.output.contains("views: no byte beside a view is touched"))
   }
 }

@@ -320,6 +320,31 @@ struct LearnedRunTests {
     #expect(Set(kept) == ["lens", "q"])
   }
 
+  @Test func `an activation that is not finite makes the trial fail, by hook point and row, and the others learn`()
+    throws
+  {
+    let folder = try TemporaryFolder()
+    let scale = "op: scale, tower: text, site: resid_post, layers: 1, tokens: last, value: 3.0e+38"
+    let loud = "  loud: [{ edit: { \(scale) } }]"
+    let probes =
+      "  p: { plugin: nearest-mean, with: { layers: \"1,-1\", tokens: last, labels: class }, "
+      + "fit: { min_images: 2, folds: 2, portions: [], control_task: false } }"
+    let (status, errors) = try run(Self.manifest(limit: 40, probes: probes, conditions: loud), in: folder)
+    #expect(status == 70, "\(errors)")
+    let failed = try store(folder).read {
+      try String.fetchAll(
+        $0,
+        sql: "SELECT DISTINCT condition || ', ' || plugin || ', ' || hook_point || ': ' || reason FROM trials "
+          + "WHERE status = 'failed'")
+    }
+    let words = #/loud, nearest-mean, text.1.resid_post: the activation of row \d+ is not finite: .*/#
+    #expect(!failed.isEmpty && failed.allSatisfy { $0.wholeMatch(of: words) != nil }, "\(failed)")
+    let kept = try store(folder).read {
+      try Int.fetchOne($0, sql: "SELECT count(DISTINCT trial) FROM measurements WHERE probe = 'p'")
+    }
+    #expect((kept ?? 0) > 20)
+  }
+
   @Test func `other images can be learned from, and an image that is asked about cannot`() throws {
     func probes(_ train: String) -> String {
       "  p: { plugin: nearest-mean, with: { layers: -1 }, fit: { min_images: 3, train: { "

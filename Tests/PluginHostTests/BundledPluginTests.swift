@@ -7,7 +7,7 @@ import PluginRuntime
 @Suite struct `the bundled plugins` {
   static let names = [
     "attention-knockout", "attention-mass", "identity", "linear-probe", "logit-lens", "mlp-probe", "nearest-mean",
-    "random-edges", "scale", "zero-heads",
+    "random-edges", "scale", "tuned-lens", "zero-heads",
   ]
   static let folder = "\(PluginWorkshop.root)/Plugins"
 
@@ -232,6 +232,30 @@ import PluginRuntime
     #expect(normed.allSatisfy { $0.embedding && $0.normed })
     for bad in ["", "3", "3-", "-1-3", "5-4", "a-b"] {
       let error = pluginError { _ = try Self.instance("logit-lens", ["vocabulary": .text(bad)]) }
+      #expect(error?.diagnosis.what.contains("vocabulary: write known, all, or") == true, "took '\(bad)'")
+    }
+  }
+
+  @Test func `tuned-lens captures the last layer too, and says at each capture how it is read`() throws {
+    func readings(_ given: [String: GivenValue]) throws -> [ReadingRequest] {
+      try Self.instance("tuned-lens", given).plan(nil).readings
+    }
+    // With all layers it captures what linear-probe does, and shares its features.
+    let plain = try readings([:])
+    let linear = try Self.instance("linear-probe", [:]).plan(nil).readings
+    #expect(plain.map(\.site) == linear.map(\.site) && plain.map(\.layers) == linear.map(\.layers))
+    #expect(plain.allSatisfy { $0.normed && $0.vocabulary == 0..<100 && $0.operation == .capture })
+    #expect(try readings(["layers": .text("0~3")]).map(\.layers) == [.selector("0~3,-1")])
+    let two = try readings([
+      "sites": .text("text.resid_pre+text.resid_mid"), "layers": .text("1"), "vocabulary": .text("3-31"),
+      "forms": .text("bare+plural"), "pieces": .text("min"), "ties": .text("best"), "words": .integer(3),
+    ])
+    #expect(two.map(\.site) == ["resid_pre", "resid_mid", "resid_post"])
+    #expect(two.map(\.layers) == [.selector("1"), .selector("1"), .selector("-1")])
+    #expect(two.allSatisfy { $0.forms == [.bare, .plural] && $0.pieces == .min && $0.ties == .best && $0.top == 3 })
+    #expect(two.allSatisfy { $0.vocabulary == 3..<32 })
+    for bad in ["3", "5-4", "-1-3", "3-31x"] {
+      let error = pluginError { _ = try readings(["vocabulary": .text(bad)]) }
       #expect(error?.diagnosis.what.contains("vocabulary: write known, all, or") == true, "took '\(bad)'")
     }
   }

@@ -65,7 +65,7 @@ import PluginHost
     let state = try first.save()
     #expect(try state == second.save() && !state.isEmpty)
     let again = try Self.probe(name)
-    try again.load(state, classes: ProbeReference.classes)
+    try again.load(state, outputs: ProbeReference.classes)
     #expect(try Self.answers(again) == Self.answers(first))
     // Random numbers belong to the fit.
     #expect(try (Self.learned(name, fit: "another").save() == state) == (name != "mlp-probe"))
@@ -83,10 +83,15 @@ import PluginHost
     ]
     for bytes in cases {
       let probe = try Self.probe(name)
-      let error = pluginError { try probe.load(bytes, classes: ProbeReference.classes) }
+      let error = pluginError { try probe.load(bytes, outputs: ProbeReference.classes) }
       #expect(error?.diagnosis.what.contains("not what this probe saves") == true, "\(bytes.count) bytes")
       #expect(pluginError { _ = try Self.answers(probe) } != nil)
     }
+  }
+
+  @Test func `a lens needs a model whose words it reads`() throws {
+    let error = pluginError { _ = try Self.probe("tuned-lens") }
+    #expect(error?.diagnosis.what.contains("is a lens that learns: it needs a model and a capture") == true)
   }
 
   @Test func `a fit that does not reach its tolerance says so`() throws {
@@ -111,6 +116,8 @@ import PluginHost
     static ablate_status begin(void *s, uint64_t f, uint64_t c, ablate_error *e) { return 0; }
     static ablate_status batch(void *s, const ablate_tensor *f, const int32_t *c, const uint64_t *i, ablate_error *e) {
       return 0; }
+    static ablate_status batch_finals(void *s, const ablate_tensor *f, const ablate_tensor *l, const uint64_t *i,
+      ablate_error *e) { return 0; }
     static ablate_status end(void *s, ablate_error *e) { return 0; }
     static ablate_status save(void *s, ablate_write w, void *t, ablate_error *e) { SAVE }
     static ablate_status load(void *s, ablate_read r, void *t, ablate_error *e) { return 0; }
@@ -122,12 +129,12 @@ import PluginHost
 
   /// Learns and predicts with a plugin whose pieces are given; the error that it gives.
   private func complaint(
-    predict: String = "", save: String = "return 0;", without: String? = nil,
+    predict: String = "", save: String = "return 0;", without: String? = nil, also: [String] = [],
     _ use: (LearnedProbe) throws -> Void = { _ = try $0.predict([1, 2], width: 2) }
   ) throws -> String {
     let workshop = try PluginWorkshop()
     let all = ["begin", "batch", "end", "predict", "save", "load"]
-    let fields: [String] = all.filter { $0 != without }
+    let fields: [String] = all.filter { $0 != without } + also
     let body = Self.functions.replacingOccurrences(of: "PREDICT", with: predict)
       .replacingOccurrences(of: "SAVE", with: save)
       .replacingOccurrences(of: "FIT}", with: fields.map { ".\($0) = \($0)" }.joined(separator: ", ") + "}")
@@ -146,6 +153,8 @@ import PluginHost
     let half = "for (uint64_t i = 0; i < n; i++) p[i] = -0.693147f;"
     #expect(try complaint(predict: half) == "accepted")
     #expect(try complaint(without: "predict").contains("predict: is NULL, but required"))
+    #expect(try complaint(without: "batch").contains("batch: is NULL, but required"))
+    #expect(try complaint(also: ["batch_finals"]).contains("batch_finals: stands beside batch"))
     #expect(try complaint().contains("the probabilities of row 0 sum to nan"))
     #expect(try complaint(predict: "for (uint64_t i = 0; i < n; i++) p[i] = 0;").contains("row 0 sum to 2.0"))
     #expect(try complaint(predict: half + "p[n] = 1;").contains("wrote past the end of the log-probabilities"))

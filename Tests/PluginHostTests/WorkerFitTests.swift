@@ -28,10 +28,19 @@ import Testing
     #expect(here.warnings == there.warnings && (name != "linear-probe" || here.warnings.count == 1))
     let state = try there.save()
     #expect(try state == here.save())
-    try there.load(state, classes: ProbeReference.classes)
+    try there.load(state, outputs: ProbeReference.classes)
     #expect(try answers(there) == answers(here))
-    let error = pluginError { try there.load([1, 2, 3], classes: ProbeReference.classes) }
+    let error = pluginError { try there.load([1, 2, 3], outputs: ProbeReference.classes) }
     #expect(error?.diagnosis.what.contains("not what this probe saves") == true)
+  }
+
+  @Test func `a lens that learns is refused by name: its steps ask the host for gradients`() throws {
+    let host = try HostCase("gqa")
+    let spec = try AttachmentSpec.bundled("tuned-lens", executor: .worker)
+    let error = pluginError {
+      _ = try LearnedProbe(spec, model: host.model.facts, seed: 1, name: "x", words: host.model)
+    }
+    #expect(error?.diagnosis.what.contains("in process only, not in a worker") == true)
   }
 
   // MARK: failures
@@ -107,8 +116,8 @@ import Testing
       try Self.learn(probe)
       let state = try probe.save()
       #expect(state.count == 40 << 20)
-      try probe.load(state, classes: 2)
-      #expect(pluginError { try probe.load(Array(state.dropLast()), classes: 2) } != nil)
+      try probe.load(state, outputs: 2)
+      #expect(pluginError { try probe.load(Array(state.dropLast()), outputs: 2) } != nil)
     }
   }
 

@@ -16,14 +16,15 @@ final class FitFiles {
   ///
   /// - Parameters:
   ///   - key: digest of all that the fit depends on.
+  ///   - outputs: what the probe answers of each row: the number of classes, or of a lens the width.
   ///   - facts: what a reader of the file is told, an object.
   ///   - make: a probe that has learned nothing.
   ///   - learn: makes it learn.
   /// - Returns: the probe, and what it had to say when it learned.
   func fit(
-    _ key: String, classes: Int, facts: JSON, make: () throws -> LearnedProbe, learn: (LearnedProbe) throws -> Void
+    _ key: String, outputs: Int, facts: JSON, make: () throws -> LearnedProbe, learn: (LearnedProbe) throws -> Void
   ) throws -> (probe: LearnedProbe, warnings: [String]) {
-    if let (state, warnings) = stored(key), let probe = try? make(), (try? probe.load(state, classes: classes)) != nil {
+    if let (state, warnings) = stored(key), let probe = try? make(), (try? probe.load(state, outputs: outputs)) != nil {
       reused += 1
       return (probe, warnings)
     }

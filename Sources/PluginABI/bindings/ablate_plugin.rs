@@ -369,6 +369,16 @@ pub struct ablate_ext_fit {
     pub predict: Option<unsafe extern "C" fn(*mut c_void, *const ablate_tensor, *const ablate_tensor, *mut ablate_error) -> ablate_status>,
     pub save: Option<unsafe extern "C" fn(*mut c_void, ablate_write, *mut c_void, *mut ablate_error) -> ablate_status>,
     pub load: Option<unsafe extern "C" fn(*mut c_void, ablate_read, *mut c_void, *mut ablate_error) -> ablate_status>,
+    pub batch_finals: Option<unsafe extern "C" fn(*mut c_void, *const ablate_tensor, *const ablate_tensor, *const u64, *mut ablate_error) -> ablate_status>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ablate_ext_lens {
+    pub struct_size: u32,
+    pub _pad: u32,
+    pub ctx: *mut c_void,
+    pub divergence: Option<unsafe extern "C" fn(*mut c_void, *const ablate_tensor, *const ablate_tensor, *const ablate_tensor, *const ablate_tensor) -> ablate_status>,
 }
 
 #[repr(C)]

@@ -424,7 +424,12 @@ typedef struct ablate_host {
  *
  * Each hook point and each split is a fit of its own. Calls come one at a time, from one thread; pointers die with the call.
  * Equal batches in equal order give equal bits. host->random gives in all of them, as lane 0, a stream that belongs to the fit.
- * host->log at level 2 is told as a caveat of the result ("did not converge"). */
+ * host->log at level 2 is told as a caveat of the result ("did not converge").
+ *
+ * A lens that learns (minor 3) has batch_finals in the place of batch. It learns to say of a row what the last layer will make
+ * of it; its answer to predict is again a hidden state, which the host reads through final norm and unembedding. Its plan
+ * captures text.resid_post of the last layer too; normed, vocabulary, forms, pieces, ties and top of its first capture say
+ * how is read. */
 #define ABLATE_EXT_FIT "ablate.fit/1"
 
 /* Writes n bytes to the host. 0, or an error that save hands on. */
@@ -447,7 +452,24 @@ typedef struct ablate_ext_fit {
   ablate_status (*save)(void *self, ablate_write write, void *stream, ablate_error *error);
   /* Must survive any bytes: what save did not write is an error. */
   ablate_status (*load)(void *self, ablate_read read, void *stream, ablate_error *error);
+  /* Of a lens, whose begin is told 0 classes and whose predict fills hidden states [rows, n_features]. finals [rows, n_features]:
+   * resid_post of the last layer, of the same rows. Minor 3. */
+  ablate_status (*batch_finals)(void *self, const ablate_tensor *features, const ablate_tensor *finals,
+                                const uint64_t *clusters, ablate_error *error);
 } ablate_ext_fit;
+
+/* What a lens is trained by: host->extension(host->ctx, ABLATE_EXT_LENS), minor 3, in the calls of a fit; else NULL. */
+#define ABLATE_EXT_LENS "ablate.lens/1"
+
+typedef struct ablate_ext_lens {
+  uint32_t struct_size;
+  uint32_t _pad;
+  void *ctx;
+  /* How far what is read at hidden is from what is read at finals, [rows, width] both: fills divergence [rows] with
+   * KL(finals || hidden) in nats, over the reading's vocabulary, and gradient [rows, width] with its gradient at hidden. */
+  ablate_status (*divergence)(void *ctx, const ablate_tensor *hidden, const ablate_tensor *finals,
+                              const ablate_tensor *divergence, const ablate_tensor *gradient);
+} ablate_ext_lens;
 
 /* ---- plugin ---------------------------------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@ import Glibc
 /// has ended had learned is gone, and the fit has failed.
 extension WorkerInstance: FitCalls {
   package func fit() throws(PluginError) -> any FitCalls {
-    try call(.fit, WireWriter(), at: "fit", Nothing.self)
+    isLens = try call(.fit, WireWriter(), at: "fit", Bool.self)
     return self
   }
 
@@ -19,6 +19,11 @@ extension WorkerInstance: FitCalls {
     message.put(rows.count, rows.width, Array(classes), Array(images))
     try share(rows, at: "batch")
     try learning(.batch, message, at: "batch", within: limits.fitSeconds, Nothing.self)
+  }
+
+  /// It asks the host for the gradient at every step: that is not relayed.
+  package func batch(_ rows: FeatureRows, finals: FeatureRows, images: ArraySlice<UInt64>) throws(PluginError) {
+    throw failed("batch_finals", "is a lens that learns, which it can do in process only, not in a worker")
   }
 
   package func end() throws(PluginError) {

@@ -22,6 +22,7 @@ package final class WorkerInstance: PluginCalls {
   /// Lanes that were open in a worker that ended.
   private var lostLanes: [UInt32: String] = [:]
   private var sandbox: [String] = []
+  package internal(set) var isLens = false
 
   package var sha256: String { object.sha256 }
   package var place: String { "worker (\(sandbox.joined(separator: ", ")))" }

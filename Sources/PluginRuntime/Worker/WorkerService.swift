@@ -51,7 +51,10 @@ package final class WorkerService {
       try plugin.onEvent(place, slices)
     case .endLane: try plugin.endLane(wire.get(), readings: wire.get())
     case .destroy: instance?.destroy()
-    case .fit: fit = FitService(try plugin.fit(), views: channel.views)
+    case .fit:
+      let calls = try plugin.fit()
+      fit = FitService(calls, views: channel.views)
+      answer.put(calls.isLens)
     case .beginFit, .batch, .endFit, .predict, .save, .load:
       guard let fit else { throw WireFault(problem: "\(kind) came before fit") }
       try fit.answer(kind, &wire, into: &answer)

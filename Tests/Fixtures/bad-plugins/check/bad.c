@@ -145,13 +145,63 @@ static ablate_status on_event(void *me, const ablate_event *event, ablate_error 
   return ABLATE_OK;
 }
 
+/* It learns nothing: of every row all classes are equal, as many as it is told. */
+#if defined BAD_state_forgets || defined BAD_state_takes_all || defined BAD_state_crashes
+static uint64_t classes;
+static ablate_status begin(void *me, uint64_t n_features, uint64_t n_classes, ablate_error *error) {
+  (void)me, (void)n_features, (void)error;
+  classes = n_classes;
+  return ABLATE_OK;
+}
+static ablate_status batch(void *me, const ablate_tensor *features, const int32_t *classes_of, const uint64_t *clusters,
+                           ablate_error *error) {
+  (void)me, (void)features, (void)classes_of, (void)clusters, (void)error;
+  return ABLATE_OK;
+}
+static ablate_status end(void *me, ablate_error *error) { return (void)me, (void)error, ABLATE_OK; }
+static ablate_status predict(void *me, const ablate_tensor *features, const ablate_tensor *out, ablate_error *error) {
+  (void)me, (void)error;
+  for (int64_t i = 0; i < features->shape[0] * out->shape[1]; i++)
+    ((float *)out->data)[i] = (float)-log((double)out->shape[1]);
+#ifdef BAD_state_forgets
+  if (!classes) ((float *)out->data)[0] += 1e-4f;
+#endif
+  return ABLATE_OK;
+}
+static ablate_status save(void *me, ablate_write write, void *stream, ablate_error *error) {
+  (void)me, (void)error;
+  return write(stream, "classes", 8);
+}
+static ablate_status load(void *me, ablate_read read, void *stream, ablate_error *error) {
+  (void)me, (void)error;
+  char bytes[9] = "";
+  uint64_t n = read(stream, bytes, 9);
+  classes = 0;
+#ifdef BAD_state_crashes
+  if (memcmp(bytes, "classes", 8)) abort();
+#endif
+#ifdef BAD_state_takes_all
+  return ABLATE_OK;
+#endif
+  return n == 8 && !memcmp(bytes, "classes", 8) ? ABLATE_OK : ABLATE_E_INVALID;
+}
+static const void *learning(void *me, const char *id) {
+  static const ablate_ext_fit fit = {.struct_size = sizeof fit, .begin = begin, .batch = batch, .end = end,
+                                     .predict = predict, .save = save, .load = load};
+  return (void)me, strcmp(id, ABLATE_EXT_FIT) ? NULL : &fit;
+}
+#else
+#define learning NULL
+#endif
+
 static const ablate_plugin plugin = {
     .struct_size = sizeof(ablate_plugin), .kind = ABLATE_INTERVENTION, .id = "bad", .version = "1.0.0",
 #ifdef BAD_no_change
     .flags = ABLATE_EXPECTS_NO_CHANGE,
 #endif
     .determinism = 2, .params = params, .n_params = 2, .create = create, .destroy = destroy, .plan = plan,
-    .begin_lane = begin_lane, .on_event = on_event};
+    .begin_lane = begin_lane, .on_event = on_event,
+    .extension = learning};
 static const ablate_plugin *const plugins[] = {&plugin};
 
 ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {

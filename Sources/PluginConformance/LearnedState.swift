@@ -1,0 +1,114 @@
+import PluginRuntime
+
+/// What a probe has learned, tried on a small table through the host's own fits. A lens reads the hidden states themselves here.
+struct LearnedState {
+  private static let rows = 24, width = 6, classes = 3
+  private let plugin: PluginUnderTest
+  private let library: PluginLibrary
+  /// [rows, width], and what a lens is to make of them.
+  private let features: [Float]
+  private let finals: [Float]
+  private let seed: UInt64
+
+  init(_ plugin: PluginUnderTest, _ library: PluginLibrary, seed: UInt64) {
+    (self.plugin, self.library, self.seed) = (plugin, library, seed)
+    features = LearnedState.numbers(seed, stream: 0, count: Self.rows * Self.width)
+    finals = LearnedState.numbers(seed, stream: 1, count: Self.rows * Self.width)
+  }
+
+  private static func numbers(_ seed: UInt64, stream: UInt64, count: Int) -> [Float] {
+    words(seed, stream: stream, count: count).map { Float($0) * 0x1p-31 - 1 }
+  }
+
+  private static func words(_ seed: UInt64, stream: UInt64, count: Int) -> [UInt32] {
+    var words = [UInt32](repeating: 0, count: count)
+    words.withUnsafeMutableBufferPointer {
+      Philox.fill($0, key: SIMD2(UInt32(truncatingIfNeeded: seed), 7), stream: stream, first: 0)
+    }
+    return words
+  }
+
+  /// - Throws: what breaks the contract; `notApplicable` of a plugin that does not learn.
+  func check() throws {
+    let first = try probe()
+    try learn(first)
+    let (state, answers) = (try first.save(), try predict(first))
+    if plugin.isDeterministic {
+      let second = try probe()
+      try learn(second)
+      guard try second.save() == state else { throw Finding.fault("equal rows teach it other bits the second time") }
+    }
+    let again = try probe()
+    try again.load(state, outputs: outputs(again))
+    guard try predict(again).elementsEqual(answers, by: { $0.bitPattern == $1.bitPattern }) else {
+      throw Finding.fault("what it has saved and loaded answers with other numbers")
+    }
+    try checkForeign(state)
+    try checkFlipped(state)
+  }
+
+  /// Bytes that are cut, longer, or another's are refused; what refused them may be asked, and must come back.
+  private func checkForeign(_ state: [UInt8]) throws {
+    let cuts = [0, 1, state.count / 2, state.count - 1].map {
+      ("its state cut after \($0) bytes", Array(state.prefix($0)))
+    }
+    let others: [(String, [UInt8])] = [
+      ("its state with a byte behind it", state + [0]), ("zeros", state.map { _ in 0 }),
+      ("ones", state.map { _ in 0xFF }), ("a text", Array("what another probe has saved".utf8)),
+    ]
+    for (words, bytes) in cuts + others where bytes != state {
+      let probe = try probe()
+      if (try? probe.load(bytes, outputs: outputs(probe))) != nil { throw Finding.fault("load takes \(words)") }
+      _ = try? predict(probe)
+    }
+  }
+
+  /// A flipped bit may be a number like any other: it is taken or refused, and nothing ends.
+  private func checkFlipped(_ state: [UInt8]) throws {
+    guard !state.isEmpty else { return }
+    let bits = UInt64(state.count) * 8
+    let head = (0..<256).map { UInt32($0) }
+    for word in head + Self.words(seed, stream: 2, count: 64) {
+      var bytes = state
+      let bit = Int(UInt64(word) % bits)
+      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+      let probe = try probe()
+      try? probe.load(bytes, outputs: outputs(probe))
+      _ = try? predict(probe)
+    }
+  }
+
+  private func probe() throws -> ProbeFit {
+    let services = HostServices(
+      emit: { _, _, _ in throw Finding.fault("it emits rows while it learns") },
+      randomKey: { _ in SIMD2(1, 2) },
+      divergence: { hidden, finals in
+        let gradient = zip(hidden.values, finals.values).map { $0 - $1 }
+        let rows = stride(from: 0, to: gradient.count, by: Self.width).map { gradient[$0..<($0 + Self.width)] }
+        return (rows.map { $0.reduce(0) { $0 + $1 * $1 } / 2 }, gradient)
+      })
+    let instance = try PluginInstance(library, parameters: plugin.parameters, model: ModelFacts(), services: services)
+    guard instance.learns else { throw Finding.notApplicable("it does not learn") }
+    return ProbeFit(try instance.fit(), plugin: instance.id)
+  }
+
+  private func outputs(_ probe: ProbeFit) -> Int { probe.isLens ? Self.width : Self.classes }
+
+  private func learn(_ probe: ProbeFit) throws {
+    let images = (0..<Self.rows).map { UInt64($0 / 2) }
+    try view(features) { rows in
+      if probe.isLens { return try view(finals) { try probe.fit(rows, finals: $0, images: images) } }
+      try probe.fit(
+        rows, classes: (0..<Self.rows).map { Int32($0 % Self.classes) }, images: images, of: Self.classes)
+    }
+  }
+
+  private func predict(_ probe: ProbeFit) throws -> [Float] { try view(finals) { try probe.predict($0) } }
+
+  private func view<T>(_ values: [Float], _ body: (FeatureRows) throws -> T) throws -> T {
+    try values.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { throw Finding.fault("no rows") }
+      return try body(FeatureRows(base: base, count: values.count / Self.width, width: Self.width))
+    }
+  }
+}
