@@ -2,9 +2,9 @@
 # make test   the same for all tests
 # make study  runs manifests/compensation/*.yaml, the study on the demo models, and reports; it resumes
 PACKAGES := build-essential libdnnl-dev libffi-dev libseccomp-dev libspng-dev libsqlite3-dev libssl-dev libtiff-dev libturbojpeg0-dev libwebp-dev
-# Tests on a cluster of this machine, of a database, in a browser, and of the ABI beside DLPack and in cffi; without them those tests
+# Tests on a cluster of this machine, of a database, in a browser, of the ABI beside DLPack and in cffi, and of plugins in Python; without them those tests
 # are skipped and say so.
-TEST_PACKAGES := slurm-wlm munge iproute2 postgresql chromium librsvg2-bin libdlpack-dev python3-cffi
+TEST_PACKAGES := slurm-wlm munge iproute2 postgresql chromium librsvg2-bin libdlpack-dev python3-cffi python3-numpy
 BINARY   := .build/release/ablate
 WORKER   := .build/release/ablate-worker
 SOURCES  := Package.swift $(shell find Sources -type f)

@@ -47,7 +47,9 @@ let package = Package(
     module("Checkpoints", ["Tensors", "CTurboJPEG", "CSpng", "CWebP"]),
     module("Datasets", ["Checkpoints", "CTIFF"]),
     module("Models", ["Checkpoints"]),
-    module("PluginRuntime", ["PluginABI", "Diagnostics", "CFFI", "CShims"]),
+    .target(
+      name: "PluginRuntime", dependencies: ["PluginABI", "Diagnostics", "CFFI", "CShims"],
+      resources: ["ablate_plugin.py", "worker.py"].map { .embedInCode("Python/\($0)") }),
     module("PluginStore", ["PluginRuntime", "CCrypto"]),
     module("PluginConformance", ["PluginRuntime", "CShims"]),
     module("PluginHost", ["Models", "PluginRuntime"]),
@@ -71,6 +73,7 @@ let package = Package(
       ],
       resources: [
         "Makefile.txt", "plugin.json.txt", "plugin.c.txt", "plugin.cc.txt", "plugin.swift.txt", "plugin.rs.txt",
+        "plugin.py.txt",
         "ablate_plugin.h", "ablate_plugin.rs", "ablate_note.S.txt",
       ].map { .embedInCode("Templates/\($0)") }),
     .executableTarget(name: "ablate-worker", dependencies: ["PluginRuntime", "CSeccomp"]),

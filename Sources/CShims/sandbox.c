@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int32_t ablate_spawn_worker(const char *path, const int32_t descriptors[3], int32_t errors, char *const environment[]) {
+int32_t ablate_spawn_worker(char *const arguments[], const int32_t descriptors[3], int32_t errors, char *const environment[]) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int failure = posix_spawn_file_actions_init(&actions);
@@ -30,9 +30,8 @@ int32_t ablate_spawn_worker(const char *path, const int32_t descriptors[3], int3
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addclosefrom_np(&actions, 6);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-  char *arguments[] = {(char *)path, NULL};
   pid_t process = 0;
-  failure = posix_spawn(&process, path, &actions, &attributes, arguments, environment);
+  failure = posix_spawn(&process, arguments[0], &actions, &attributes, arguments, environment);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return failure ? -failure : process;
@@ -49,13 +48,13 @@ static int drop_capabilities(void) {
   return syscall(SYS_capset, &header, none) == 0;
 }
 
-uint32_t ablate_drop_privileges(void) {
+uint32_t ablate_drop_privileges(int32_t allows_writable_code) {
   const int no_writable_code = 65; /* PR_SET_MDWE, Linux 6.3 */
   uint32_t granted = 0;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) granted |= ABLATE_NO_NEW_PRIVILEGES;
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0) granted |= ABLATE_NOT_DUMPABLE;
   if (drop_capabilities()) granted |= ABLATE_NO_CAPABILITIES;
-  if (prctl(no_writable_code, 1, 0, 0, 0) == 0) granted |= ABLATE_NO_WRITABLE_CODE;
+  if (!allows_writable_code && prctl(no_writable_code, 1, 0, 0, 0) == 0) granted |= ABLATE_NO_WRITABLE_CODE;
   return granted;
 }
 

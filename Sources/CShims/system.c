@@ -54,6 +54,23 @@ uint32_t ablate_float_mode(void) {
 void ablate_set_float_mode(uint32_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode)); }
 #endif
 
+__attribute__((noinline)) void ablate_poison_registers(uint64_t pattern) {
+  volatile uint64_t stack[1024];
+  for (size_t i = 0; i < sizeof stack / sizeof *stack; i++) stack[i] = pattern;
+#if defined(__x86_64__)
+#define SPREAD(n) "movdqa %%xmm0, %%xmm" #n "\n"
+  __asm__ volatile("movq %0, %%xmm0\n punpcklqdq %%xmm0, %%xmm0\n" SPREAD(1) SPREAD(2) SPREAD(3) SPREAD(4) SPREAD(5) SPREAD(6)
+                       SPREAD(7) "mov %0, %%r8\n mov %0, %%r9\n mov %0, %%r10\n mov %0, %%r11\n"
+                   : : "r"(pattern)
+                   : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "r8", "r9", "r10", "r11");
+#elif defined(__aarch64__)
+#define SPREAD(n) "dup v" #n ".2d, %0\n"
+  __asm__ volatile(SPREAD(0) SPREAD(1) SPREAD(2) SPREAD(3) SPREAD(4) SPREAD(5) SPREAD(6) SPREAD(7)
+                   "mov x4, %0\n mov x5, %0\n mov x6, %0\n mov x7, %0\n"
+                   : : "r"(pattern) : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "x4", "x5", "x6", "x7");
+#endif
+}
+
 #define STATE_RETURNED 1
 #define STATE_NOT_LOADED 2
 
@@ -75,6 +92,7 @@ static void child(const ablate_child_call *call, volatile int32_t *state) {
     *state = STATE_NOT_LOADED;
     _exit(1);
   }
+  ablate_poison_registers(call->poison);
   call->invoke(call->cif, (void (*)(void))function, call->result, call->arguments);
   *state = STATE_RETURNED;
   _exit(0);

@@ -17,7 +17,8 @@ package enum Check: String, CaseIterable, Sendable {
   package var promise: String {
     switch self {
     case .manifest: "plugin.json is complete, and says nothing that this host does not know"
-    case .library: "the file is a shared library of this machine, whole, with the function that plugin.json promises"
+    case .library:
+      "the file is a shared library of this machine, whole, with the function that plugin.json promises; or a program text"
     case .note: "the library carries the plugin.json that lies beside it"
     case .symbols: "it exports no symbol that would be shared with other plugins"
     case .load: "loading it prints nothing and changes nothing in the process"
@@ -39,6 +40,16 @@ package enum Check: String, CaseIterable, Sendable {
     case .cancel: "a cancelled call comes back"
     case .manners: "a whole life leaves floating-point mode, locale, folder, umask, signals and streams alone"
     case .state: "what a probe has learned is the same once saved and loaded; bytes that it did not save are refused"
+    }
+  }
+}
+
+extension Check {
+  /// Whether it says something of a plugin in Python, which has no library and a process of its own.
+  var concernsPython: Bool {
+    switch self {
+    case .manifest, .library, .create, .plan, .determinism, .views, .edges, .lanes, .badNumbers, .noChange: true
+    default: false
     }
   }
 }

@@ -89,8 +89,7 @@ final class CheckingHost {
   ) -> ablate_status {
     do {
       let copied = try Column.copied(columns, count, rows: rows)
-      let text = "\(table.map { String(cString: $0) } ?? "NULL") \(copied.map(\.bits))"
-      emitted[lane] = SHA256.hex((emitted[lane] ?? "") + text)
+      emitted[lane] = copied.digest(after: emitted[lane], table: table.map { String(cString: $0) } ?? "NULL")
       return ABLATE_OK
     } catch {
       fault = error.inCall
@@ -102,6 +101,13 @@ final class CheckingHost {
 extension PluginError {
   /// Without the plugin's name: there is only one.
   var inCall: String { if case .failed(_, let at, let reason) = self { "\(at): \(reason)" } else { "\(self)" } }
+}
+
+extension [Column] {
+  /// Digest of everything that was emitted so far.
+  func digest(after earlier: String?, table: String) -> String {
+    SHA256.hex((earlier ?? "") + "\(table) \(map(\.bits))")
+  }
 }
 
 extension Column {

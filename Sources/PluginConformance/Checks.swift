@@ -33,6 +33,7 @@ package struct CheckedPlugin {
 
   private func perform(_ check: Check) throws {
     let manifest = try PluginManifest(path: path)
+    if manifest.grade == .python, !check.concernsPython { throw Finding.notApplicable("it is in Python") }
     switch check {
     case .manifest: break
     case .library: try checkLibrary(manifest)
@@ -48,7 +49,7 @@ package struct CheckedPlugin {
 
   private func checkLibrary(_ manifest: PluginManifest) throws {
     // A note that differs is for the check `note` to say.
-    do { _ = try manifest.checkedLibrary() } catch PluginError.library(_, .otherManifest) { return }
+    do { _ = try PluginDossier(manifest) } catch PluginError.library(_, .otherManifest) { return }
   }
 
   private func checkNote(_ manifest: PluginManifest) throws {
@@ -91,8 +92,8 @@ extension CheckedPlugin {
   private func checkLife(_ check: Check, _ plugin: PluginUnderTest) throws {
     switch check {
     case .entry: try checkEntry(plugin)
-    case .create: try checkCreate(plugin)
-    case .plan: try checkPlan(plugin)
+    case .create: try plugin.manifest.grade == .python ? checkPythonCreate(plugin) : checkCreate(plugin)
+    case .plan: try plugin.manifest.grade == .python ? checkPythonPlan(plugin) : checkPlan(plugin)
     case .lifecycle: try checkLifecycle(plugin)
     case .newerHost:
       let today = try life { $0.lanes = [1, 2] }.run(plugin)

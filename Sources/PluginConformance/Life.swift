@@ -35,14 +35,24 @@ struct Life {
 
   /// What the views of a life hold before their visits.
   func inputs(_ plugin: PluginUnderTest) throws(Finding) -> [UInt32: [[UInt32]]] {
-    guard case .sdk(let library) = plugin.code, let subject = try Subject.make(library, plugin.parameters, host).subject
-    else { return [:] }
-    let visits = try Visit.all(of: subject.plan(item: false))
+    let visits = try Visit.all(of: plan(plugin))
     return visits.isEmpty
       ? [:]
       : Dictionary(
         lanes.map { lane in (lane, visits.enumerated().map { numbers($1, lane, $0).map(\.bitPattern) }) }
       ) { $1 }
+  }
+
+  private func plan(_ plugin: PluginUnderTest) throws(Finding) -> PlanRequest {
+    switch plugin.code {
+    case .sdk(let library):
+      return try Subject.make(library, plugin.parameters, host).subject?.plan(item: false) ?? PlanRequest()
+    case .plain: return PlanRequest()
+    case .python:
+      do { return try PythonSubject(plugin.manifest, plugin.parameters).calls.plan(nil) } catch {
+        throw .fault(error.inCall)
+      }
+    }
   }
 
   /// How often a life asks the host for memory.
@@ -55,7 +65,9 @@ struct Life {
   }
 
   private func lived(_ plugin: PluginUnderTest) throws(Finding) -> Record {
-    guard case .sdk(let library) = plugin.code else { return try called(plugin) }
+    guard case .sdk(let library) = plugin.code else {
+      return plugin.manifest.grade == .python ? try worked(plugin) : try called(plugin)
+    }
     let (made, words) = try Subject.make(library, plugin.parameters, host)
     guard let subject = made else { throw .fault("create refuses: \(words)") }
     defer { subject.destroy() }
@@ -110,13 +122,13 @@ struct Life {
     if visit.hasHeads {
       (slice.heads, slice.n_heads) = (arena.array(visit.heads).map { UnsafePointer($0) }, UInt64(visit.heads.count))
     }
-    if ["attn_scores", "pattern"].contains(visit.site) { slice.n_keys = Int32(Specimen.sequence[visit.tower] ?? 0) }
+    if visit.hasKeys { slice.n_keys = Int32(Specimen.sequence[visit.tower] ?? 0) }
     return slice
   }
 
   /// A lane's values at a visit: the same for the same seed, lane and visit, whatever else is in the event. A pattern's rows
   /// sum to one, and in the text tower no row sees a later key.
-  private func numbers(_ visit: Visit, _ lane: UInt32, _ index: Int) -> [Float] {
+  func numbers(_ visit: Visit, _ lane: UInt32, _ index: Int) -> [Float] {
     let count = visit.shape.reduce(1, *)
     if let numbers { return (0..<count).map { numbers[$0 % numbers.count] } }
     var words = [UInt32](repeating: 0, count: count)

@@ -7,6 +7,8 @@ struct PluginUnderTest {
   enum Code {
     case sdk(PluginLibrary)
     case plain(PlainFunction)
+    /// It runs in a worker, made anew for each life.
+    case python
   }
 
   let manifest: PluginManifest
@@ -20,6 +22,7 @@ struct PluginUnderTest {
     switch manifest.grade {
     case .sdk: code = .sdk(try PluginLibrary.open(manifest))
     case .plain: code = .plain(try PlainFunction.open(manifest))
+    case .python: code = .python
     }
   }
 

@@ -61,6 +61,33 @@ enum Specimen {
     }
   }
 
+  /// The same for a worker.
+  static var modelFacts: ModelFacts {
+    var facts = ModelFacts()
+    (facts.family, facts.digest) = ("llava", String(repeating: "5a", count: 32))
+    (facts.textLayers, facts.textHeads, facts.textKVHeads) = (4, heads, keyValueHeads)
+    (facts.textHeadWidth, facts.textWidth, facts.textMLPWidth) = (headWidth, width, mlpWidth)
+    (facts.visionLayers, facts.visionHeads, facts.visionHeadWidth) = (3, heads, headWidth)
+    (facts.visionWidth, facts.patchRows, facts.patchCols) = (width, 4, 4)
+    (facts.imageSize, facts.featureLayer) = (56, -2)
+    (facts.vocabulary, facts.knownVocabulary) = (vocabulary, 96)
+    return facts
+  }
+
+  static var itemFacts: ItemFacts {
+    var facts = ItemFacts()
+    (facts.id, facts.condition) = ("specimen", "clean")
+    facts.tokens = (0..<24).map { Int32($0 * 3 % 96) }
+    var image = ItemFacts.Segment(.image, first: 3, count: 16)
+    (image.rows, image.cols, image.box) = (4, 4, SIMD4(0, 0, 56, 56))
+    facts.segments = [
+      ItemFacts.Segment(.prefix, first: 0, count: 3), image, ItemFacts.Segment(.question, first: 19, count: 5),
+    ]
+    facts.labels = [ItemFacts.Label(field: "part/tail", text: "tail", ids: [42])]
+    facts.masks = [ItemFacts.Mask(name: "part/tail", rows: [4, 5, 8, 9], coverage: [1, 0.75, 0.5, 0.25])]
+    return facts
+  }
+
   /// The shape of a site's view; nil: there is no such site.
   static func shape(tower: String, site: String, rows: Int, heads: Int) -> [Int]? {
     switch site {

@@ -55,8 +55,7 @@ final class Subject {
   @discardableResult
   func event(_ place: Visit, _ slices: [ablate_slice]) throws(Finding) -> ablate_status {
     var event = ablate_event()
-    let phases = ["vision": ABLATE_PHASE_VISION, "projector": ABLATE_PHASE_PROJECTOR]
-    (event.phase, event.layer) = (phases[place.tower] ?? ABLATE_PHASE_PREFILL, Int32(place.layer ?? -1))
+    (event.phase, event.layer) = (place.phase.rawValue, Int32(place.layer ?? -1))
     (event.tower, event.site) = (host.arena.string(place.tower), host.arena.string(place.site))
     (event.slices, event.n_slices) = (host.arena.put(slices).map { UnsafePointer($0) }, UInt64(slices.count))
     guard let call = functions.on_event else { throw .fault("plan asks for \(place.name), but on_event is NULL") }
@@ -115,9 +114,11 @@ final class ErrorWords {
 }
 
 /// Answers to the readings of a plan, made up: two rows of each.
-private struct Answers {
+struct Answers {
   private var integers: [[Int64]] = [[], [], [], [], []]
   private var numbers: [[Double]] = [[], [], [], []]
+  private static let keys = ["reading", "layer", "row", "head", "label"]
+  private static let metrics = ["rank", "logit", "logprob", "mass"]
   var count: Int { integers[0].count }
 
   init(_ plan: PlanRequest) {
@@ -133,16 +134,22 @@ private struct Answers {
     }
   }
 
+  var columns: [Column] {
+    zip(Self.keys, integers).map { Column($0, .integers($1)) }
+      + zip(Self.metrics, numbers).map { Column($0, .numbers($1)) }
+      + [Column("word", .strings([String](repeating: "", count: count)))]
+  }
+
   func columns(_ arena: StructArena) -> [ablate_column] {
     func column(_ name: String, _ type: UInt32, _ data: UnsafeRawPointer?) -> ablate_column {
       var column = ablate_column()
       (column.type, column.name, column.data) = (type, arena.string(name), data)
       return column
     }
-    let keys = zip(["reading", "layer", "row", "head", "label"], integers).map {
+    let keys = zip(Self.keys, integers).map {
       column($0, ABLATE_T_I64, UnsafeRawPointer(arena.array($1)))
     }
-    let values = zip(["rank", "logit", "logprob", "mass"], numbers).map {
+    let values = zip(Self.metrics, numbers).map {
       column($0, ABLATE_T_F64, UnsafeRawPointer(arena.array($1)))
     }
     var word = column("word", ABLATE_T_STR, UnsafeRawPointer(arena.array([UInt8(0)])))

@@ -16,6 +16,14 @@ struct Visit {
   var name: String { "\(tower)\(layer.map { ".\($0)" } ?? "").\(site)" }
   var shape: [Int] { Specimen.shape(tower: tower, site: site, rows: rows.count, heads: heads.count) ?? [] }
   var hasHeads: Bool { shape.count == 3 }
+  var hasKeys: Bool { ["attn_scores", "pattern"].contains(site) }
+  var phase: EventPlace.Phase {
+    switch tower {
+    case "vision": .vision
+    case "projector": .projector
+    default: .prefill
+    }
+  }
 
   /// All visits of a plan, in the order of the pass.
   static func all(of plan: PlanRequest) throws(Finding) -> [Visit] {
@@ -73,6 +81,9 @@ final class ViewMemory {
     case guardedBefore
   }
 
+  /// Elements on both sides of an open view that are watched.
+  static let openMargin = 16
+
   let start: UnsafeMutablePointer<Float>
   let count: Int
   private let mapping: UnsafeMutableRawPointer
@@ -83,7 +94,7 @@ final class ViewMemory {
 
   init?(_ values: [Float], _ placement: Placement, isWritable: Bool) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let pages = (values.count * 4 + 2 * 64) / page + 1
+    let pages = (values.count * 4 + 2 * 4 * Self.openMargin) / page + 1
     mappedBytes = (pages + 2) * page
     guard let mapped = mmap(nil, mappedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
       mapped != MAP_FAILED
@@ -93,7 +104,7 @@ final class ViewMemory {
     inner.initializeMemory(as: UInt8.self, repeating: 0xA5)
     let offset =
       switch placement {
-      case .open: 64
+      case .open: 4 * Self.openMargin
       case .guardedBehind: inner.count - values.count * 4
       case .guardedBefore: 0
       }

@@ -1,11 +1,14 @@
 import Models
 import PluginRuntime
+import Tensors
 
 /// Calls imperative plugins: one call per instance with the slices of all its lanes.
 final class PluginVisitor: HookVisitor {
   /// Per lane of the pack: the attachments of its condition, then the probes.
   private let lanes: [[Attachment]]
   private let headCount: (HookPoint) -> Int
+  /// Of an audit: a plugin has changed memory that it did not declare. Whatever the process computes from now on may be wrong.
+  private(set) var violation: PluginError?
 
   init(_ lanes: [[Attachment]], headCount: @escaping (HookPoint) -> Int) {
     self.lanes = lanes
@@ -34,7 +37,12 @@ final class PluginVisitor: HookVisitor {
     let place = EventPlace(
       phase: phase(first), layer: first.point.layer, step: first.step, tower: first.point.tower.rawValue,
       site: first.point.site.rawValue)
+    let memory = MemoryWatch.isOn ? MemoryWatch.Picture(without: visits.map(\.data.memory)) : nil
     try calls.onEvent(place, visits.map(slice))
+    if let change = memory?.change, violation == nil {
+      violation = .failed(
+        plugin: attachment.name, at: "\(first.point)", reason: "changed memory that it did not declare: \(change)")
+    }
   }
 
   private func phase(_ visit: Visit) -> EventPlace.Phase {

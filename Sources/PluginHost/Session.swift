@@ -153,6 +153,7 @@ package final class Session {
         try reuse
         ? model.sweep(shown.input, requests, visitor: visitor) : model.run(shown.input, requests, visitor: visitor)
     } catch { throw .model(error) }
+    if let violation = visitor.violation { throw .plugin(violation) }
     let memo = reuse ? LensMemo() : nil
     for (i, lane) in lanes.enumerated() {
       runs.take(PatchOrigin(condition: lane.condition.name), item, outputs[i])

@@ -43,12 +43,18 @@ extension Placement: CustomStringConvertible {
   ) throws(PluginError) -> any PluginCalls {
     switch (executor, manifest.grade) {
     case (.worker, _):
-      try WorkerInstance(
+      return try WorkerInstance(
         manifest, parameters: parameters, model: model, services: services, mustHold: reason == .untrusted)
     case (.inProcess, .sdk):
-      try PluginInstance(PluginLibrary.open(manifest), parameters: parameters, model: model, services: services)
-    case (.inProcess, .plain):
-      try PlainInstance(PlainFunction.open(manifest), parameters: parameters)
+      return try PluginInstance(
+        PluginLibrary.open(manifest), parameters: parameters, model: model, services: services)
+    case (.inProcess, .plain): return try PlainInstance(PlainFunction.open(manifest), parameters: parameters)
+    case (.inProcess, .python):
+      if case .asked(let who) = reason {
+        throw .failed(
+          plugin: manifest.id, at: "create", reason: "\(who) asks for in-process, but Python runs in a worker only")
+      }
+      return try WorkerInstance(manifest, parameters: parameters, model: model, services: services)
     }
   }
 }

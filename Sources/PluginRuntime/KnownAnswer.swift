@@ -8,7 +8,10 @@ import Glibc
 ///
 /// The child is made by fork and not by spawning `ablate` anew: it needs no executable beside this module, and the
 /// memory that it writes to is set up here. In the child only C code runs (Sources/CShims/system.c says why). The view
-/// ends at a page that may not be touched, and lies behind bytes that must not change.
+/// lies between bytes that must not change, and a page that may not be touched is directly behind it or before it.
+///
+/// A function that reads an argument which its signature lacks gets what the register happens to hold, which may be the right number. So
+/// the test is repeated with other garbage there: no numbers, an ordinary number, zero.
 struct KnownAnswerRun {
   let manifest: PluginManifest
   let spec: PlainSpec
@@ -23,23 +26,30 @@ struct KnownAnswerRun {
   }
 
   private static let canary: UInt8 = 0xA5
+  /// As f32 and f64: NaN; 3.0 and 32.5; 0.
+  private static let poisons: [UInt64] = [~0, 0x4040_4040_4040_4040, 0]
 
   func prove() throws(PluginError) {
     let parameters = try manifest.resolve(spec.knownAnswer.params)
     let frame = try ArgumentFrame(spec, manifest, parameters)
-    let view = try GuardedView(spec.knownAnswer.input, manifest)
-    try frame.setView(view.start, count: view.count, manifest: manifest)
-    if let fault = try run(frame, view) ?? compare(view) {
-      throw .knownAnswer(path: object.path, symbol: spec.symbol, fault: fault)
+    for (round, poison) in Self.poisons.enumerated() {
+      let view = try GuardedView(spec.knownAnswer.input, manifest, guardIsBehind: round % 2 == 0)
+      try frame.setView(view.start, count: view.count, manifest: manifest)
+      if let fault = try run(frame, view, poison) ?? compare(view) {
+        throw .knownAnswer(path: object.path, symbol: spec.symbol, fault: fault)
+      }
     }
   }
 
   /// Loads, finds, calls. nil when it came back with status 0.
-  private func run(_ frame: ArgumentFrame, _ view: GuardedView) throws(PluginError) -> KnownAnswerFault? {
+  private func run(
+    _ frame: ArgumentFrame, _ view: GuardedView, _ poison: UInt64
+  ) throws(PluginError) -> KnownAnswerFault? {
     switch place {
-    case .inChild(let seconds): return runInChild(frame, view, seconds)
+    case .inChild(let seconds): return runInChild(frame, view, poison, seconds)
     case .here:
       let address = unsafeBitCast(try object.load(spec.symbol), to: (@convention(c) () -> Void).self)
+      ablate_poison_registers(poison)
       ffi_call(frame.cif, address, view.result, frame.pointers)
       return fault(ofStatusIn: view)
     }
@@ -50,7 +60,9 @@ struct KnownAnswerRun {
     return status == 0 ? nil : .status(Int64(status))
   }
 
-  private func runInChild(_ frame: ArgumentFrame, _ view: GuardedView, _ timeout: Double) -> KnownAnswerFault? {
+  private func runInChild(
+    _ frame: ArgumentFrame, _ view: GuardedView, _ poison: UInt64, _ timeout: Double
+  ) -> KnownAnswerFault? {
     let invoke:
       @convention(c) (
         UnsafeMutablePointer<ffi_cif>?, (@convention(c) () -> Void)?, UnsafeMutableRawPointer?,
@@ -61,6 +73,7 @@ struct KnownAnswerRun {
     call.cif = UnsafeMutableRawPointer(frame.cif)
     call.result = view.result
     call.arguments = frame.pointers
+    call.poison = poison
     call.timeout_ms = UInt32(max(0, timeout) * 1000)
     let outcome = object.loaderPath.withCString { library in
       spec.symbol.withCString { symbol in
@@ -79,7 +92,8 @@ struct KnownAnswerRun {
   }
 
   private func compare(_ view: GuardedView) -> KnownAnswerFault? {
-    if let offset = view.firstByteWrittenBefore { return .wroteBefore(offset: offset) }
+    if let offset = view.nearestByteWrittenBefore { return .wroteBefore(offset: offset) }
+    if let offset = view.nearestByteWrittenBehind { return .wroteBehind(offset: offset) }
     for (i, expected) in spec.knownAnswer.expect.enumerated() {
       let got = view.start[i]
       let same = got == expected || abs(got - expected) <= spec.knownAnswer.tolerance
@@ -88,37 +102,40 @@ struct KnownAnswerRun {
     return nil
   }
 
-  /// Shared memory: a result buffer, canaries, and the view up against a page without access.
+  /// Shared memory in pages: the result; none; the view between canaries, at the end of its pages or at their start; none.
   private final class GuardedView {
     let start: UnsafeMutablePointer<Float>
     let count: Int
     let result: UnsafeMutableRawPointer
     private let mapping: UnsafeMutableRawPointer
     private let bytes: Int
+    private let before: UnsafeRawBufferPointer
+    private let behind: UnsafeRawBufferPointer
 
-    init(_ input: [Float], _ manifest: PluginManifest) throws(PluginError) {
+    init(_ input: [Float], _ manifest: PluginManifest, guardIsBehind: Bool) throws(PluginError) {
       let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-      let pages = (input.count * 4 + ArgumentFrame.resultBytes + page) / page + 1
-      bytes = (pages + 1) * page
+      let inner = (input.count * 4 + 2 * page - 1) / page * page
+      bytes = inner + 3 * page
       let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
-      guard let mapped, mapped != MAP_FAILED, mprotect(mapped + pages * page, page, PROT_NONE) == 0 else {
+      guard let mapped, mapped != MAP_FAILED, mprotect(mapped + page, page, PROT_NONE) == 0,
+        mprotect(mapped + 2 * page + inner, page, PROT_NONE) == 0
+      else {
         throw .failed(plugin: manifest.id, at: "known-answer test", reason: "no memory for \(input.count) elements")
       }
       (mapping, count, result) = (mapped, input.count, mapped)
-      let view = mapped + pages * page - input.count * 4
-      memset(
-        mapped + ArgumentFrame.resultBytes, Int32(KnownAnswerRun.canary), view - mapped - ArgumentFrame.resultBytes)
-      start = view.bindMemory(to: Float.self, capacity: input.count)
+      let pages = UnsafeMutableRawBufferPointer(start: mapped + 2 * page, count: inner)
+      pages.initializeMemory(as: UInt8.self, repeating: KnownAnswerRun.canary)
+      let offset = guardIsBehind ? inner - input.count * 4 : 0
+      before = UnsafeRawBufferPointer(rebasing: pages[..<offset])
+      behind = UnsafeRawBufferPointer(rebasing: pages[(offset + input.count * 4)...])
+      start = (mapped + 2 * page + offset).bindMemory(to: Float.self, capacity: input.count)
       start.initialize(from: input, count: input.count)
     }
 
     deinit { munmap(mapping, bytes) }
 
-    /// How far before the view the nearest changed canary lies.
-    var firstByteWrittenBefore: Int? {
-      let view = UnsafeMutableRawPointer(start)
-      let length = view - mapping - ArgumentFrame.resultBytes
-      return (1...length).first { (view - $0).load(as: UInt8.self) != KnownAnswerRun.canary }
-    }
+    /// How many bytes from the view the nearest changed canary lies.
+    var nearestByteWrittenBefore: Int? { before.lastIndex { $0 != KnownAnswerRun.canary }.map { before.count - $0 } }
+    var nearestByteWrittenBehind: Int? { behind.firstIndex { $0 != KnownAnswerRun.canary }.map { $0 + 1 } }
   }
 }

@@ -53,7 +53,7 @@ extension PluginManifest {
   }
 
   private func checkWhole(_ top: Fields) throws(PluginError) {
-    if grade == .sdk, let plain = top["plain"] { throw plain.error("only \"grade\": \"plain\" has this key") }
+    if grade != .plain, let plain = top["plain"] { throw plain.error("only \"grade\": \"plain\" has this key") }
     if footprint.isEmpty { throw try top.require("footprint").error("is empty: a plugin must say what it touches") }
     if kind == .probe, footprint.contains(where: { $0.access.contains(.write) }) {
       throw try top.require("footprint").error("a probe may only read: write \"access\": \"r\"")

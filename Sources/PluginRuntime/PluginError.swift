@@ -18,6 +18,8 @@ package enum PluginError: DiagnosedError, Equatable {
   /// A plain function's signature or its bindings.
   case signature(path: String, at: String, problem: String)
   case knownAnswer(path: String, symbol: String, fault: KnownAnswerFault)
+  /// The program that a plugin's language needs.
+  case interpreter(path: String, problem: String, remedy: String)
   /// An environment variable of the host.
   case setting(name: String, problem: String)
   /// This kernel lacks what holds a plugin that nobody vouches for.
@@ -55,6 +57,8 @@ package enum PluginError: DiagnosedError, Equatable {
       Diagnosis(
         "known-answer test of '\(symbol)' failed: \(fault.problem)", at: path,
         remedy: "check the signature in plugin.json against the function's source", exit: .pluginFailure)
+    case .interpreter(let path, let problem, let remedy):
+      Diagnosis(problem, at: path, remedy: remedy, exit: .missingInput)
     case .setting(let name, let problem):
       Diagnosis(problem, at: "$\(name)", remedy: "set it to a number, or leave it out", exit: .usage)
     case .sandbox(let plugin, let lacking):
@@ -77,6 +81,10 @@ package enum PluginError: DiagnosedError, Equatable {
 package enum LibraryFault: Error, Equatable {
   case notAFile
   case symbolicLink
+  /// It belongs neither to this user, nor to root, nor to who owns this program.
+  case foreign(owner: UInt32)
+  /// No program text.
+  case notText
   /// Everybody may write to the file, or to a folder on the way to it.
   case writable(String)
   case tooLarge(bytes: Int, cap: Int)
@@ -103,6 +111,8 @@ package enum LibraryFault: Error, Equatable {
     switch self {
     case .notAFile: "is not a regular file"
     case .symbolicLink: "is a symbolic link"
+    case .foreign(let owner): "belongs to another user (uid \(owner)), who can change it at any time"
+    case .notText: "is no program text in UTF-8"
     case .writable(let what): "may be changed by everybody: \(what) is writable for all"
     case .tooLarge(let bytes, let cap): "is \(bytes) bytes; the host loads at most \(cap)"
     case .notELF(let why): "is not an ELF shared library: \(why)"
@@ -126,6 +136,8 @@ package enum LibraryFault: Error, Equatable {
     switch self {
     case .notAFile, .tooLarge: ""
     case .symbolicLink: "copy the library into the plugin's folder"
+    case .foreign: "make it yours: copy the plugin's folder, or have it as a pack (ablate plugin pack, install)"
+    case .notText: "name the plugin's source as its library"
     case .writable(let what): "chmod o-w \(what)"
     case .dependency: "link it into the plugin (a static library)"
     case .newerGlibc: "build it on a system as old as this one"
@@ -153,6 +165,7 @@ package enum KnownAnswerFault: Equatable, Sendable {
   case status(Int64)
   case wrong(index: Int, got: Float, expected: Float)
   case wroteBefore(offset: Int)
+  case wroteBehind(offset: Int)
   case notRun(String)
 
   var problem: String {
@@ -164,6 +177,7 @@ package enum KnownAnswerFault: Equatable, Sendable {
     case .status(let status): "it returned \(status), not 0"
     case .wrong(let index, let got, let expected): "element \(index) is \(got), expected \(expected)"
     case .wroteBefore(let offset): "it wrote \(offset) bytes before the view"
+    case .wroteBehind(let offset): "it wrote \(offset) bytes behind the view"
     case .notRun(let why): "it could not be run: \(why)"
     }
   }

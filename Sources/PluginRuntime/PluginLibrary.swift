@@ -42,11 +42,13 @@ extension PluginManifest {
   package func checkedLibrary() throws(PluginError) -> SharedObject {
     let object = try SharedObject(path: libraryPath)
     try object.requireManifest(self)
-    switch grade {
-    case .sdk: try object.requireEntry()
-    case .plain: try object.requireFunction(plain?.symbol ?? "")
-    }
+    if let plain { try object.requireFunction(plain.symbol) } else { try object.requireEntry() }
     return object
+  }
+
+  /// The library, or the program in Python; none of it has run.
+  func checkedCode() throws(PluginError) -> CodeFile {
+    grade == .python ? try CodeFile(scriptAt: libraryPath) : try checkedLibrary().code
   }
 }
 

@@ -5,7 +5,7 @@ import Foundation
 /// The schema is manifests/plugin.schema.json.
 package struct PluginManifest: Sendable, Equatable {
   package enum Kind: String, CaseIterable, Sendable { case intervention, probe }
-  package enum Grade: String, CaseIterable, Sendable { case sdk, plain }
+  package enum Grade: String, CaseIterable, Sendable { case sdk, plain, python }
 
   /// Sites of one tower that the plugin may touch; "all" stands for every tower or site.
   package struct Footprint: Sendable, Equatable {
@@ -28,7 +28,7 @@ package struct PluginManifest: Sendable, Equatable {
   package var summary: String
   package var kind: Kind
   package var grade: Grade
-  /// A file name in the manifest's folder.
+  /// A file name in the manifest's folder: a shared library, or a program in Python.
   package var library: String
   package var abiMajor: Int
   package var abiMinMinor: Int

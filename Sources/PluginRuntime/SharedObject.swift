@@ -1,63 +1,37 @@
-import CShims
 import Diagnostics
 import Foundation
 import Synchronization
 
-/// A shared library whose bytes were checked, hashed and then loaded, in this order and the very same bytes.
-///
-/// The bytes go into a sealed file in memory, and that is what dlopen sees: nobody can change them after the check. The
-/// descriptor stays open, since glibc knows a library by its name, and a reused `/proc/self/fd/N` would give the old
-/// one. Nothing is ever unloaded: dlclose crashes a host of Swift plugins (their runtime leaves threads and caches
-/// behind).
+/// A shared library whose bytes were checked and then loaded, the very same bytes: see `CodeFile`. Nothing is ever unloaded: dlclose
+/// crashes a host of Swift plugins (their runtime leaves threads and caches behind).
 package struct SharedObject: Sendable {
-  package let path: String
-  /// Of the loaded bytes, lower-case hexadecimal.
-  package let sha256: String
-  /// In bytes.
-  package let size: Int
+  package let code: CodeFile
   package let image: ELFImage
-  private let memory: Memory
 
-  static let sizeCap = 256 << 20
+  package var path: String { code.path }
+  package var sha256: String { code.sha256 }
 
   /// Reads and checks; runs none of the library's code. `load` does.
   package init(path: String) throws(PluginError) {
-    let bytes = try Self.read(path)
-    self.path = path
-    size = bytes.count
-    let digest = bytes.withUnsafeBytes { SHA256.hex($0) }
-    sha256 = digest
+    let bytes = try CodeFile.read(path)
     image = try ELFImage(bytes, path: path)
-    memory = try loader.withLock { known throws(PluginError) in
-      if let held = known[digest] { return held }
-      let fd = bytes.withUnsafeBytes { ablate_sealed_memfd("ablate-plugin", $0.baseAddress, $0.count) }
-      guard fd >= 0 else { throw .library(path: path, fault: .dlopen("memfd: \(String(cString: strerror(errno)))")) }
-      let fresh = Memory(descriptor: fd)
-      known[digest] = fresh
-      return fresh
-    }
+    code = try CodeFile(keeping: bytes, path: path)
   }
 
   /// The bytes that a host has checked and handed to this process.
   init(inherited descriptor: Int32, path: String) throws(PluginError) {
-    let bytes = try Self.bytes(of: descriptor, path: path)
-    self.path = path
-    size = bytes.count
-    sha256 = bytes.withUnsafeBytes { SHA256.hex($0) }
+    let bytes = try CodeFile.bytes(of: descriptor, path: path)
     image = try ELFImage(bytes, path: path)
-    memory = Memory(descriptor: descriptor)
+    code = CodeFile(inherited: descriptor, bytes: bytes, path: path)
   }
 
-  /// Of the sealed file; open for the life of the process.
-  var descriptor: Int32 { memory.descriptor }
-
   /// Where the loader finds the checked bytes; valid for the life of the process.
-  package var loaderPath: String { memory.path }
+  package var loaderPath: String { "/proc/self/fd/\(code.descriptor)" }
 
   /// Loads the library, which runs its constructors, and gives the address of an exported function.
   package func load(_ symbol: String) throws(PluginError) -> UnsafeMutableRawPointer {
     try loader.withLock { _ throws(PluginError) in
-      guard let handle = dlopen(memory.path, RTLD_NOW | RTLD_LOCAL | Int32(RTLD_NODELETE)) else { throw failure() }
+      guard let handle = dlopen(loaderPath, RTLD_NOW | RTLD_LOCAL | Int32(RTLD_NODELETE)) else { throw failure() }
       guard let address = dlsym(handle, symbol) else { throw failure() }
       return address
     }
@@ -65,7 +39,7 @@ package struct SharedObject: Sendable {
 
   private func failure() -> PluginError {
     let text = dlerror().map { String(cString: $0) } ?? "no reason given"
-    return .library(path: path, fault: .dlopen(text.replacingOccurrences(of: memory.path, with: path)))
+    return .library(path: path, fault: .dlopen(text.replacingOccurrences(of: loaderPath, with: path)))
   }
 
   /// Refuses by name what `load(symbol)` would not find.
@@ -85,60 +59,10 @@ package struct SharedObject: Sendable {
     let differences = try ManifestDifference.between(Data(note), manifest.source, path: path)
     guard differences.isEmpty else { throw .library(path: path, fault: .otherManifest(differences)) }
   }
-
-  private static func read(_ path: String) throws(PluginError) -> [UInt8] {
-    // O_NONBLOCK: a FIFO must not hang the host.
-    let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
-    guard fd >= 0 else {
-      if errno == ELOOP { throw .library(path: path, fault: .symbolicLink) }
-      throw .missing(path: path, remedy: "build it: make plugins, or the command in the plugin's folder")
-    }
-    defer { close(fd) }
-    let bytes = try bytes(of: fd, path: path)
-    try checkWritable(fd, path)
-    return bytes
-  }
-
-  /// What everybody may write to is nobody's to trust. A sticky folder such as /tmp is all right: what is in it stays its owner's. Teams
-  /// share by group, which is allowed.
-  private static func checkWritable(_ fd: Int32, _ path: String) throws(PluginError) {
-    var facts = stat()
-    if fstat(fd, &facts) == 0, facts.st_mode & S_IWOTH != 0 { throw .library(path: path, fault: .writable(path)) }
-    var folder = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-    while let slash = folder.lastIndex(of: "/"), folder != "/" {
-      folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
-      let isOpen = stat(folder, &facts) == 0 && facts.st_mode & S_IWOTH != 0 && facts.st_mode & S_ISVTX == 0
-      if isOpen { throw .library(path: path, fault: .writable(folder)) }
-    }
-  }
-
-  private static func bytes(of fd: Int32, path: String) throws(PluginError) -> [UInt8] {
-    var facts = stat()
-    guard fstat(fd, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else {
-      throw .library(path: path, fault: .notAFile)
-    }
-    let size = Int(facts.st_size)
-    guard size <= sizeCap else { throw .library(path: path, fault: .tooLarge(bytes: size, cap: sizeCap)) }
-    var bytes = [UInt8](repeating: 0, count: size)
-    var filled = 0
-    while filled < size {
-      let n = bytes.withUnsafeMutableBytes { pread(fd, $0.baseAddress?.advanced(by: filled), size - filled, filled) }
-      guard n > 0 else { break }
-      filled += n
-    }
-    return Array(bytes.prefix(filled))
-  }
 }
 
-/// A sealed memfd, open until the process ends.
-private struct Memory: Sendable {
-  let descriptor: Int32
-  var path: String { "/proc/self/fd/\(descriptor)" }
-}
-
-/// By SHA-256: the same bytes are loaded once, however often a sweep names them. The lock is also held around fork, so
-/// that no child begins its life while another thread is inside the dynamic loader.
-private let loader = Mutex<[String: Memory]>([:])
+/// Held while a thread is inside the dynamic loader, and around fork, so that no child begins its life while another is.
+private let loader = Mutex<Void>(())
 
 /// Runs `body` while no thread of this module is inside the dynamic loader.
 func holdingLoader<Result>(_ body: () -> sending Result) -> sending Result {

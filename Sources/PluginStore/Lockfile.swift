@@ -27,7 +27,7 @@ package struct Lockfile: Sendable {
       (
         name,
         Pin(
-          version: dossier.manifest.version, sha256: dossier.object.sha256,
+          version: dossier.manifest.version, sha256: dossier.code.sha256,
           manifest: String(decoding: dossier.manifest.source, as: UTF8.self))
       )
     }
@@ -74,9 +74,9 @@ package struct Lockfile: Sendable {
       throw StoreError.unpinned(lock: path, plugin: name, differences: ["it is not in the lockfile"])
     }
     var differences = try ManifestDifference.between(Data(pin.manifest.utf8), dossier.manifest.source, path: path)
-    if pin.sha256 != dossier.object.sha256 {
+    if pin.sha256 != dossier.code.sha256 {
       differences.append(
-        "its library has sha256 \(dossier.object.sha256.prefix(12)), pinned is \(pin.sha256.prefix(12))")
+        "its library has sha256 \(dossier.code.sha256.prefix(12)), pinned is \(pin.sha256.prefix(12))")
     }
     guard differences.isEmpty else { throw StoreError.unpinned(lock: path, plugin: name, differences: differences) }
   }

@@ -33,7 +33,7 @@ package struct Pack: Sendable {
     for name in [manifest.golden, "LICENSE", "LICENSE.txt", "README.md"] {
       if let bytes = FileManager.default.contents(atPath: "\(manifest.folder)/\(name)") { files.append((name, bytes)) }
     }
-    for (platform, path) in [(Self.platform, manifest.libraryPath)] + binaries {
+    for (platform, path) in [(manifest.platform, manifest.libraryPath)] + binaries {
       guard let bytes = FileManager.default.contents(atPath: path) else {
         throw StoreError.missing(path: path, what: "no such library", remedy: "build it first")
       }
@@ -114,10 +114,10 @@ package struct Pack: Sendable {
 
   /// What is installed of it: the library of this platform beside plugin.json, and the proof of who signed it.
   func installed() throws(StoreError) -> [Tar.File] {
-    guard platforms.contains(Self.platform) else { throw .platform(path: path, has: platforms) }
+    guard platforms.contains(manifest.platform) else { throw .platform(path: path, has: platforms) }
     let own = files.compactMap { file -> Tar.File? in
       guard file.name.contains("/") else { return file }
-      return file.name == "\(Self.platform)/\(manifest.library)" ? (manifest.library, file.bytes) : nil
+      return file.name == "\(manifest.platform)/\(manifest.library)" ? (manifest.library, file.bytes) : nil
     }
     return own + [(Self.digestsName, digests)] + (signature.map { [(Self.signatureName, $0.json)] } ?? [])
   }
@@ -131,10 +131,15 @@ package struct Pack: Sendable {
       Ed25519.isValid(signature.bytes, of: digests, by: signature.key),
       let table = JSON(try? JSONSerialization.jsonObject(with: digests))?["files"],
       table[PluginManifest.fileName]?.text == SHA256.hex(dossier.manifest.source),
-      table["\(platform)/\(dossier.manifest.library)"]?.text == dossier.object.sha256
+      table["\(dossier.manifest.platform)/\(dossier.manifest.library)"]?.text == dossier.code.sha256
     else { return nil }
     return name
   }
+}
+
+extension PluginManifest {
+  /// Where a pack has the code that runs here: Python runs anywhere.
+  fileprivate var platform: String { grade == .python ? "any" : Pack.platform }
 }
 
 extension Pack.Signature {

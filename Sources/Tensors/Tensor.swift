@@ -29,14 +29,16 @@ package final class FloatStorage: @unchecked Sendable {
     FloatStorage.allocated.add(bytes, ordering: .relaxed)
     if bytes >= FloatStorage.large, let fresh = HugePages.map(bytes) {
       (base, mapped) = (fresh.assumingMemoryBound(to: Float.self), bytes)
-      return
+    } else {
+      let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+      raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+      (base, mapped) = (raw.assumingMemoryBound(to: Float.self), nil)
     }
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-    raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-    (base, mapped) = (raw.assumingMemoryBound(to: Float.self), nil)
+    MemoryWatch.add(base, count: count)
   }
 
   deinit {
+    MemoryWatch.remove(base)
     if let mapped { HugePages.unmap(base, mapped) } else { UnsafeMutableRawPointer(base).deallocate() }
   }
 }

@@ -7,17 +7,25 @@ enum Sandbox {
   /// - Parameter mebibytes: of address space.
   /// - Returns: the means that hold, for provenance.
   static func enter(mebibytes: Int) -> [String] {
+    close(mebibytes: mebibytes, readable: [], allowsWritableCode: false) + (filterCalls() ? ["seccomp"] : [])
+  }
+
+  /// All but the filter of calls, which forbids to start a program.
+  ///
+  /// - Parameters:
+  ///   - readable: beside the folders of libraries.
+  ///   - allowsWritableCode: for interpreters, whose libraries make code.
+  static func close(mebibytes: Int, readable others: [String], allowsWritableCode: Bool) -> [String] {
     var held: [String] = []
     if limit(mebibytes) { held.append("rlimits") }
-    let folders = readable()
-    let granted = ablate_drop_privileges()
+    let folders = readable() + others
+    let granted = ablate_drop_privileges(allowsWritableCode ? 1 : 0)
     for (bit, name) in [
       (ABLATE_NO_NEW_PRIVILEGES, "no_new_privs"), (ABLATE_NO_CAPABILITIES, "no_capabilities"),
       (ABLATE_NO_WRITABLE_CODE, "mdwe"),
     ] where granted & bit != 0 { held.append(name) }
     let landlock = withCStrings(folders) { ablate_landlock($0, folders.count) }
     if landlock > 0 { held.append("landlock \(landlock)") }
-    if filterCalls() { held.append("seccomp") }
     return held
   }
 
@@ -74,8 +82,27 @@ enum Sandbox {
   ]
 
   private static func filterCalls() -> Bool {
-    guard let filter = seccomp_init(cseccomp_allow()) else { return false }
+    guard let filter = filter() else { return false }
     defer { seccomp_release(filter) }
+    return seccomp_load(filter) == 0
+  }
+
+  /// The filter as a program for the kernel, for who loads it himself; empty where there is none.
+  static func filterProgram() -> [UInt8] {
+    var ends: [Int32] = [0, 0]
+    guard let filter = filter(), pipe(&ends) == 0 else { return [] }
+    defer { seccomp_release(filter) }
+    // Some kilobytes, which the pipe holds.
+    let isWhole = seccomp_export_bpf(filter, ends[1]) == 0
+    Glibc.close(ends[1])
+    defer { Glibc.close(ends[0]) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 16)
+    let count = isWhole ? read(ends[0], &bytes, bytes.count) : 0
+    return Array(bytes.prefix(max(0, count)))
+  }
+
+  private static func filter() -> scmp_filter_ctx? {
+    guard let filter = seccomp_init(cseccomp_allow()) else { return nil }
     let own = UInt64(UInt32(bitPattern: getpid()))
     /// Refuses a call where `test` holds of an argument.
     func refuse(_ name: String, _ error: Int32 = EPERM, where test: [scmp_arg_cmp] = []) -> Bool {
@@ -93,6 +120,8 @@ enum Sandbox {
       // Signals only to itself, as abort() does.
       && refuse("kill", where: [scmp_arg_cmp(arg: 0, op: SCMP_CMP_NE, datum_a: own, datum_b: 0)])
       && refuse("tgkill", where: [scmp_arg_cmp(arg: 0, op: SCMP_CMP_NE, datum_a: own, datum_b: 0)])
-    return rules && seccomp_load(filter) == 0
+    if rules { return filter }
+    seccomp_release(filter)
+    return nil
   }
 }

@@ -93,9 +93,18 @@ struct ExecutorOptions: ParsableArguments {
   @Flag(help: "Run the code of all plugins in this process, of those too that nobody vouches for.")
   var inProcess = false
 
+  @Flag(
+    help:
+      "Watch that plugins in this process change no activation that they did not declare, and stop where one does. Slow."
+  )
+  var audit = false
+
   func validate() throws {
     guard !(worker && inProcess) else { throw ValidationError("--worker and --in-process exclude each other") }
   }
+
+  /// Call it before a model is opened.
+  func startAudit() { if audit { MemoryWatch.start() } }
 
   /// nil: the manifest or a plugin's trust decides.
   var asked: Placement? {
@@ -118,6 +127,7 @@ struct PluginOptions: ParsableArguments {
 
   /// The plugins, in their order.
   func specs() throws -> [AttachmentSpec] {
+    executor.startAudit()
     let (search, keys) = (PluginSearch(base: nil), try KnownKeys())
     return try plugins.map { text in
       let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)

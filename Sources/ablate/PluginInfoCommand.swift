@@ -72,22 +72,24 @@ extension Access {
 
 extension PluginDossier {
   fileprivate var text: String {
-    """
-
-    library
-      \(object.path)
-      \(object.size) bytes, sha256 \(object.sha256)
-      exports \(exports.joined(separator: ", "))
-      \(object.image.manifestNote == nil ? "carries no plugin.json" : "carries the same plugin.json")
-    """
+    let facts = image.map { image in
+      [
+        "exports \(exports.joined(separator: ", "))",
+        image.manifestNote == nil ? "carries no plugin.json" : "carries the same plugin.json",
+      ]
+    }
+    return
+      (["", "library"]
+      + ([code.path, "\(code.size) bytes, sha256 \(code.sha256)"] + (facts ?? [])).map { "  " + $0 })
+      .joined(separator: "\n")
   }
 
   var json: JSON {
     .object([
       ("schema", .string("ablate.plugin/1")), ("path", .string(manifest.path)),
       ("manifest", (try? JSONSerialization.jsonObject(with: manifest.source)).flatMap { JSON($0) } ?? .null),
-      ("library", .string(object.path)), ("bytes", .int(object.size)), ("sha256", .string(object.sha256)),
-      ("exports", .strings(exports)), ("carries_manifest", .bool(object.image.manifestNote != nil)),
+      ("library", .string(code.path)), ("bytes", .int(code.size)), ("sha256", .string(code.sha256)),
+      ("exports", .strings(exports)), ("carries_manifest", .bool(image?.manifestNote != nil)),
     ])
   }
 }

@@ -6,23 +6,24 @@ import PluginRuntime
 struct PluginNewCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "new",
-    abstract: "A folder with a small working plugin, which `make` builds and `ablate plugin check` passes.")
+    abstract:
+      "A folder with a small working plugin, which `make` builds and `ablate plugin check` passes. Python needs no building."
+  )
 
   @Argument(help: "The plugin's name, or the path of the folder to make; its last part becomes the name.")
   var name: String
-  @Option(help: "c, cpp, swift or rust.") var language: PluginLanguage
+  @Option(help: "c, cpp, swift, rust or python.") var language: PluginLanguage
   @Option(help: "intervention, probe, edits (an ablation said as data) or plain (a C function, no header).")
   var kind = PluginKind.intervention
 
   func run() throws {
     let id = (name as NSString).lastPathComponent
     guard id.wholeMatch(of: /[a-z][a-z0-9_.-]*/) != nil else { throw NewPluginError.name(id) }
-    guard language != .python else { throw NewPluginError.python }
+    guard language != .python || kind != .plain else { throw NewPluginError.plainPython }
     guard !FileManager.default.fileExists(atPath: name) else { throw NewPluginError.exists(name) }
     try PluginTemplate(id: id, language: language, kind: kind).write(to: name)
-    print(
-      "made \(name)\n  build it: make -C \(name)\n  try it:   ablate plugin check \(name.contains("/") ? name : "./\(name)")"
-    )
+    let build = language == .python ? "" : "  build it: make -C \(name)\n"
+    print("made \(name)\n\(build)  try it:   ablate plugin check \(name.contains("/") ? name : "./\(name)")")
   }
 }
 
@@ -33,7 +34,7 @@ enum PluginKind: String, CaseIterable, ExpressibleByArgument { case intervention
 private enum NewPluginError: DiagnosedError {
   case name(String)
   case exists(String)
-  case python
+  case plainPython
 
   var diagnosis: Diagnosis {
     switch self {
@@ -43,10 +44,10 @@ private enum NewPluginError: DiagnosedError {
         remedy: "begin with a-z, go on with a-z, 0-9, '-', '_' and '.'", exit: .usage)
     case .exists(let path):
       Diagnosis("there is something already", at: path, remedy: "choose another name", exit: .usage)
-    case .python:
+    case .plainPython:
       Diagnosis(
-        "plugins in Python need an executor that runs them in a process of their own, which this version does not have",
-        at: "--language python", remedy: "write it in c, cpp, swift or rust", exit: .usage)
+        "a plain function is one of a shared library, which Python has not", at: "--kind plain",
+        remedy: "take --kind intervention, or write it in c, cpp, swift or rust", exit: .usage)
     }
   }
 }
@@ -69,14 +70,18 @@ private struct PluginTemplate {
 
   private var files: [(name: String, text: String)] {
     let common = [
-      ("plugin.json", filled(PackageResources.plugin_json_txt)), ("Makefile", filled(PackageResources.Makefile_txt)),
-      ("golden.json", "{\"ablate\": 0, \"cases\": []}\n"),
+      ("plugin.json", filled(PackageResources.plugin_json_txt)), ("golden.json", "{\"ablate\": 0, \"cases\": []}\n"),
+    ]
+    if language == .python { return common + [("\(id).py", filled(PackageResources.plugin_py_txt))] }
+    let built = [
+      ("Makefile", filled(PackageResources.Makefile_txt)),
       ("ablate_note.S", String(decoding: PackageResources.ablate_note_S_txt, as: UTF8.self)),
     ]
     let header = ("ablate_plugin.h", String(decoding: PackageResources.ablate_plugin_h, as: UTF8.self))
     let own: [(String, String)] =
       switch language {
-      case .c, .python: [("\(id).c", filled(PackageResources.plugin_c_txt)), header]
+      case .python: []
+      case .c: [("\(id).c", filled(PackageResources.plugin_c_txt)), header]
       case .cpp: [("\(id).cc", filled(PackageResources.plugin_cc_txt)), header]
       case .swift:
         [
@@ -89,7 +94,7 @@ private struct PluginTemplate {
           ("ablate_plugin.rs", String(decoding: PackageResources.ablate_plugin_rs, as: UTF8.self)),
         ]
       }
-    return common + own
+    return common + built + own
   }
 
   private func filled(_ template: [UInt8]) -> String {
@@ -106,5 +111,7 @@ private struct PluginTemplate {
     let name = id.map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined()
     return lines.joined(separator: "\n").replacing("@ID@", with: id).replacing("@NAME@", with: name)
       .replacing("@PARAMS@", with: kind == .probe ? "2" : "3")
+      .replacing("@GRADE@", with: language == .python ? "python" : kind == .plain ? "plain" : "sdk")
+      .replacing("@FILE@", with: language == .python ? "\(id).py" : "\(id).so")
   }
 }

@@ -50,6 +50,7 @@ struct RunCommand: ParsableCommand {
       Progress.toStandardError("\nfinishing the example in hand; once more to stop at once\n")
     }
     defer { withExtendedLifetime(sources) {} }
+    executor.startAudit()
     let experiment = try Experiment(
       manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes, executor: executor.asked)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")

@@ -32,10 +32,20 @@ import Testing
   @Test(.enabled(if: hasTool("rustc"), "needs rustc"), arguments: ["intervention", "probe", "edits", "plain"])
   func `makes a plugin in Rust`(kind: String) throws { try makeAndCheck("rust", kind) }
 
+  @Test(arguments: ["intervention", "probe", "edits"])
+  func `makes a plugin in Python, which is not built`(kind: String) throws {
+    let scratch = try Scratch()
+    let made = try Command.run(["plugin", "new", "my-plugin", "--language", "python", "--kind", kind], in: scratch)
+    #expect(made.status == 0 && !made.output.contains("make -C"), "\(made.errors)")
+    #expect(made.made == ["my-plugin", "my-plugin/golden.json", "my-plugin/my-plugin.py", "my-plugin/plugin.json"])
+    let checked = try Command.run(["plugin", "check", "./my-plugin"], in: scratch)
+    #expect(checked.status == 0 && checked.output.contains("passed  views"), "\(checked.output)\(checked.errors)")
+  }
+
   @Test(arguments: [
     (["My Plugin", "--language", "c"], "is no name for a plugin"),
     (["there", "--language", "c"], "there is something already"),
-    (["x", "--language", "python"], "plugins in Python need an executor"),
+    (["x", "--language", "python", "--kind", "plain"], "a plain function is one of a shared library"),
   ])
   func `refuses in words`(arguments: [String], told: String) throws {
     let scratch = try Scratch()

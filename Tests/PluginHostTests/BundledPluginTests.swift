@@ -41,6 +41,7 @@ import PluginRuntime
     switch manifest.grade {
     case .sdk: #expect(try PluginLibrary.open(manifest).sha256.count == 64)
     case .plain: #expect(try PluginFunctionProbe.symbols(manifest) == ["scale"])
+    case .python: #expect(try PluginDossier(manifest).exports.isEmpty)
     }
     #expect(FileManager.default.fileExists(atPath: manifest.goldenPath))
   }

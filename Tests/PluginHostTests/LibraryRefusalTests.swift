@@ -132,6 +132,16 @@ import Testing
     for file in ["\(shop.folder)/pipe.so", "/dev/zero", shop.folder] { #expect(fault(file) == .notAFile, "\(file)") }
   }
 
+  @Test(.enabled(if: geteuid() == 0, "only root can give a file away"))
+  func `that belongs to another user, case 17`() throws {
+    let shop = try PluginWorkshop()
+    let path = try shop.compile(PluginWorkshop.source(), to: "given.so")
+    chown(path, 4711, 4711)
+    #expect(fault(path) == .foreign(owner: 4711))
+    chown(path, 0, 4711)  // a team's group is no stranger
+    #expect(fault(path) == nil)
+  }
+
   @Test func `that everybody may write to, or to its folder, case 17`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(PluginWorkshop.source(), to: "open/shared.so")

@@ -65,7 +65,7 @@ import Testing
     let shop = try PluginWorkshop()
     let manifest = try shop.manifest(library: "noted.so")
     try shop.compile(PluginWorkshop.source(), to: "noted.so")
-    #expect(try PluginDossier(manifest).object.image.manifestNote == nil)
+    #expect(try PluginDossier(manifest).image?.manifestNote == nil)
     _ = try build(String(decoding: manifest.source, as: UTF8.self), in: shop, [assembler])
     let error = pluginError { _ = try PluginDossier(manifest) }
     #expect(error == .library(path: "\(shop.folder)/noted.so", fault: .badNote("it carries two plugin.json")))

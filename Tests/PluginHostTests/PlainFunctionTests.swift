@@ -59,6 +59,28 @@ import Testing
     #expect(fault("for (int64_t i = 0; i < n; i++) x[i] *= a; x[-1] = 5;") == .wroteBefore(offset: 1))
   }
 
+  @Test func `that reads before its view without writing there is found out`() {
+    #expect(fault("for (int64_t i = n; i-- > 0;) x[i] = x[i] * a + 0 * x[i - 1];") == .crashed(signal: 11))
+    #expect(fault("for (int64_t i = 0; i < n; i++) x[i] = x[i] * a + (x[i - 1] == 77);") == .crashed(signal: 11))
+  }
+
+  /// What an argument that is not given happens to be may give the right answer once.
+  @Test(arguments: ["a >= 2 && a < 4", "a == 0", "a != a"])
+  func `that reads an argument which its signature lacks is found out whatever the register holds`(luck: String) {
+    let source = """
+      int32_t scale(float *x, int64_t n, float a) {
+        for (int64_t i = 0; i < n; i++) x[i] *= \(luck) ? 3 : 5;
+        return 0; }
+      """
+    let error = pluginError {
+      _ = try open(source, signature: "i32(f32*[n]:rw, i64 n)", bind: #"["view.data", "view.count"]"#)
+    }
+    guard case .knownAnswer(_, _, .wrong(index: 0, got: 5, expected: 3))? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+  }
+
   @Test(arguments: [
     ("i32(i64 n, f32*[n]:rw, f32 a)", #"["view.count", "view.data", "param.a"]"#),
     ("i32(f32*[n]:rw, i64 n, f64 a)", #"["view.data", "view.count", "param.a"]"#),

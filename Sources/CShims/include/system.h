@@ -16,6 +16,10 @@ void ablate_set_float_mode(uint32_t mode);
 /* Memory for two processes: of fixed size, so that neither can take it from under the other. -1 and errno. */
 int32_t ablate_shared_memfd(const char *name, size_t count);
 
+/* Fills the registers that arguments may come in, and the stack that the next call will lie in, with a pattern: what a function reads
+ * without having been given it, is that. Swift cannot name registers. */
+void ablate_poison_registers(uint64_t pattern);
+
 #define ABLATE_CHILD_RETURNED 0    /* the function came back */
 #define ABLATE_CHILD_SIGNAL 1      /* value: the signal that ended it */
 #define ABLATE_CHILD_EXITED 2      /* value: the status with which it left; 0 too: it never came back */
@@ -31,6 +35,7 @@ typedef struct ablate_child_call {
   void *cif;
   void *result;     /* in shared memory */
   void **arguments; /* what they point to is shared memory where the caller wants to see it */
+  uint64_t poison;  /* what registers hold that no argument fills */
   uint32_t timeout_ms;
   int32_t value; /* out */
 } ablate_child_call;

@@ -64,6 +64,9 @@ package final class StagedCopy {
     } ?? FloatStorage(zeros: count)
   }
 
+  /// Where its memory begins, the first canary.
+  package var memory: Floats { storage.base }
+
   /// Whether nothing was written outside the copy.
   package var isIntact: Bool {
     (0..<StagedCopy.margin).allSatisfy { i in

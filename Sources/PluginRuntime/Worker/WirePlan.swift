@@ -96,6 +96,7 @@ extension PluginError {
     case .knownAnswer(_, _, .wrong(let index, let got, let expected)): wire.put(UInt8(9), index, got, expected)
     case .knownAnswer(_, _, .wroteBefore(let offset)): wire.put(UInt8(10), offset)
     case .knownAnswer(_, _, .notRun(let why)): wire.put(UInt8(11), why)
+    case .knownAnswer(_, _, .wroteBehind(let offset)): wire.put(UInt8(12), offset)
     default: wire.put(UInt8(1), diagnosis.place, diagnosis.what)
     }
   }
@@ -117,6 +118,7 @@ extension PluginError {
         fault: .wrong(index: try wire.get(), got: try wire.get(), expected: try wire.get()))
     case 10: self = .knownAnswer(path: path, symbol: symbol, fault: .wroteBefore(offset: try wire.get()))
     case 11: self = .knownAnswer(path: path, symbol: symbol, fault: .notRun(try wire.get()))
+    case 12: self = .knownAnswer(path: path, symbol: symbol, fault: .wroteBehind(offset: try wire.get()))
     case let other: throw WireFault(problem: "\(other) is no error")
     }
   }

@@ -12,7 +12,7 @@ package final class WorkerInstance: PluginCalls {
   private let parameters: [BoundParameter]
   private let model: ModelFacts
   private let services: HostServices
-  private let object: SharedObject
+  private let code: CodeFile
   let limits: WorkerLimits
   private(set) var worker: WorkerProcess?
   private var isDestroyed = false
@@ -24,7 +24,7 @@ package final class WorkerInstance: PluginCalls {
   private var sandbox: [String] = []
   package internal(set) var isLens = false
 
-  package var sha256: String { object.sha256 }
+  package var sha256: String { code.sha256 }
   package var place: String { "worker (\(sandbox.joined(separator: ", ")))" }
 
   /// What there must be of a sandbox for a plugin that nobody vouches for: no gain of rights, no files, no calls.
@@ -37,7 +37,7 @@ package final class WorkerInstance: PluginCalls {
   ) throws(PluginError) {
     (self.manifest, self.parameters, self.model, self.services) = (manifest, parameters, model, services)
     if let limits { self.limits = limits } else { self.limits = try WorkerLimits() }
-    object = try manifest.checkedLibrary()
+    code = try manifest.checkedCode()
     try start()
     let lacking = Self.required.filter { means in !sandbox.contains { $0.hasPrefix(means) } }
     if mustHold, !lacking.isEmpty { throw .sandbox(plugin: manifest.id, lacking: lacking) }
@@ -144,7 +144,8 @@ extension WorkerInstance {
   }
 
   private func start() throws(PluginError) {
-    let fresh = try WorkerProcess(library: object.descriptor)
+    let fresh = try WorkerProcess(
+      code: code.descriptor, program: manifest.grade == .python ? .python(mebibytes: limits.mebibytes) : .library)
     worker = fresh
     var message = WireWriter()
     message.put(limits.mebibytes, manifest.path, Array(manifest.source), parameters, model)
@@ -154,7 +155,7 @@ extension WorkerInstance {
       worker = nil
       // A plain function is tried while it is made.
       guard hasEnded, let plain = manifest.plain, case .failed(_, _, let reason) = error else { throw error }
-      throw .knownAnswer(path: object.path, symbol: plain.symbol, fault: .ended(reason))
+      throw .knownAnswer(path: code.path, symbol: plain.symbol, fault: .ended(reason))
     }
   }
 

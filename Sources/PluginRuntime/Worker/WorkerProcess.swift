@@ -10,9 +10,37 @@ package final class WorkerProcess {
   private let errors: Int32
   private var ended: ProcessEnd?
 
-  /// - Parameter library: a descriptor of the checked bytes.
-  init(library: Int32) throws(PluginError) {
+  /// What a worker does with the bytes.
+  enum Program {
+    case library
+    /// In so much address space.
+    case python(mebibytes: Int)
+
+    /// Behind the worker's path: what it becomes.
+    func arguments() throws(PluginError) -> [String] {
+      guard case .python(let mebibytes) = self else { return [] }
+      let interpreter = try PythonInterpreter.find()
+      let text = PackageResources.ablate_plugin_py + PackageResources.worker_py
+      return ["\(mebibytes)", interpreter.executable] + PythonInterpreter.options + [
+        String(decoding: text, as: UTF8.self)
+      ]
+        + ["--"] + interpreter.readable
+    }
+  }
+
+  /// A sweep has a worker for each use of a plugin, with two descriptors each: as many as this process may have.
+  private static let raisedLimit: Bool = {
+    var limit = rlimit()
+    guard getrlimit(Int32(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return false }
+    limit.rlim_cur = min(limit.rlim_max, 65536)
+    return setrlimit(Int32(RLIMIT_NOFILE.rawValue), &limit) == 0
+  }()
+
+  /// - Parameter code: a descriptor of the checked bytes.
+  init(code: Int32, program: Program) throws(PluginError) {
+    _ = Self.raisedLimit
     let path = try Self.executable()
+    let arguments = try [path] + program.arguments()
     func failure(_ what: String) -> PluginError {
       .failed(plugin: "ablate-worker", at: what, reason: String(cString: strerror(errno)))
     }
@@ -29,8 +57,10 @@ package final class WorkerProcess {
     }
     guard ablate_log_pipe(&pipe) == 0 else { throw failure("pipe") }
     defer { close(pipe[1]) }
-    let process = Self.withEnvironment { environment in
-      ablate_spawn_worker(path, [pair[1], shared, library], pipe[1], environment)
+    let process = Self.withCStrings(arguments) { arguments in
+      Self.withCStrings(Self.environment) { environment in
+        ablate_spawn_worker(arguments, [pair[1], shared, code], pipe[1], environment)
+      }
     }
     guard process > 0 else {
       close(pipe[0])
@@ -56,12 +86,17 @@ package final class WorkerProcess {
     return path
   }
 
-  /// A plugin sees nothing of the host's environment but where its libraries are.
-  private static func withEnvironment<Result>(
-    _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
-  ) -> Result {
+  /// A plugin sees nothing of the host's environment but where its libraries are. Python's sets have one order, and numpy one thread: equal
+  /// input gives equal bits.
+  private static var environment: [String] {
     let kept = ProcessInfo.processInfo.environment["LD_LIBRARY_PATH"].map { ["LD_LIBRARY_PATH=\($0)"] } ?? []
-    var strings = (["LANG=C.UTF-8", "SWIFT_BACKTRACE=enable=no"] + kept).map { strdup($0) } + [nil]
+    return ["LANG=C.UTF-8", "SWIFT_BACKTRACE=enable=no", "PYTHONHASHSEED=0", "OPENBLAS_NUM_THREADS=1"] + kept
+  }
+
+  private static func withCStrings<Result>(
+    _ texts: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
+  ) -> Result {
+    var strings = texts.map { strdup($0) } + [nil]
     defer { for string in strings { free(string) } }
     return strings.withUnsafeMutableBufferPointer { $0.baseAddress.map(body) }!
   }

@@ -83,6 +83,7 @@ package final class WorkerService {
         Set(edits.compactMap(EditRequest.Operation.init)), Set(readings.compactMap(ReadingRequest.Operation.init)))
       instance = try PluginInstance(
         PluginLibrary.load(manifest, object), parameters: parameters, model: model, services: services)
+    case .python: throw WireFault(problem: "a program in Python has a worker of another kind")
     case .plain:
       instance = try PlainInstance(PlainFunction.load(manifest, object, proof: .here), parameters: parameters)
     }
