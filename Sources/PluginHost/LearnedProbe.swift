@@ -33,8 +33,8 @@ package final class LearnedProbe {
       return
     }
     guard placement.executor == .inProcess else {
-      throw .failed(
-        plugin: manifest.id, at: "fit", reason: "is a lens that learns, which it can do in process only, not in a worker")
+      let reason = "is a lens that learns, which it can do in process only, not in a worker"
+      throw .failed(plugin: manifest.id, at: "fit", reason: reason)
     }
     let capture = try calls.plan(nil).readings.first { $0.operation == .capture }
     guard let words, let capture else {

@@ -47,7 +47,8 @@ struct BenchCommand: ParsableCommand {
     print(
       "threads \(engineThreads), oneDNN \(Engine.provenance.version) \(Engine.provenance.isa), kernels \(model.engine.kernels)"
     )
-    print(String(format: "peak   %.0f GFLOP/s (\(model.dtype.rawValue) product of 1024 x 4096 x 4096, best of 5)", peak))
+    let product = "\(model.dtype.rawValue) product of 1024 x 4096 x 4096, best of 5"
+    print(String(format: "peak   %.0f GFLOP/s (%@)", peak, product))
     print(
       String(
         format: "clean  %.2f ms, %.2f GFLOP, %.0f GFLOP/s, %.0f %% of peak", plain, giga, giga / plain * 1e3,

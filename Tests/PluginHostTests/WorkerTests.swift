@@ -34,7 +34,8 @@ extension Placement {
   ]
 
   @Test func `is each of the bundled ones, those that learn in tests of their own`() {
-    #expect(Set(Self.uses.map(\.name) + WorkerFitTests.learning + ["tuned-lens"]).isSuperset(of: `the bundled plugins`.names))
+    let tested = Set(Self.uses.map(\.name) + WorkerFitTests.learning + ["tuned-lens"])
+    #expect(tested.isSuperset(of: `the bundled plugins`.names))
   }
 
   @Test(arguments: uses) func `gives the bits, rows and receipts that it gives in process`(use: Use) throws {
