@@ -46,7 +46,7 @@ extension PairedDifference.Caveat {
     case .fewClusters(let count, let p):
       "only \(unit.counted(count)): the smallest p that the sign-flip test can give is \(p)"
     case .equalSeeds: "the numbers are the same under all seeds: nothing random was repeated"
-    case .twoSeeds: "two seeds are few: claims come somewhat too often, take three or more"
+    case .twoSeeds: "two seeds are few: claims come about twice too often, take five or more"
     }
   }
 }

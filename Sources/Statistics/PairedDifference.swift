@@ -29,7 +29,7 @@ package struct PairedDifference: Sendable, Equatable {
     case fewClusters(Int, smallestP: Double)
     /// The numbers are the same under all seeds.
     case equalSeeds
-    /// With two the crossed test claims too often: 7 to 10 % in place of 5.
+    /// With two the crossed test claims about twice too often (docs/reports.md).
     case twoSeeds
   }
 
