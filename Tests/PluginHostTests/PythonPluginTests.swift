@@ -151,7 +151,7 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
     let answers = try probe.predict(ProbeReference.asked, width: ProbeReference.width)
     #expect(answers.count == ProbeReference.asked.count / ProbeReference.width * ProbeReference.classes)
     let again = try made()
-    try again.load(probe.save(), classes: ProbeReference.classes)
+    try again.load(probe.save(), outputs: ProbeReference.classes)
     #expect(try again.predict(ProbeReference.asked, width: ProbeReference.width) == answers)
     let error = pluginError { try again.load([1, 2, 3], outputs: 2) }
     #expect(error?.diagnosis.what.contains("ValueError") == true)
