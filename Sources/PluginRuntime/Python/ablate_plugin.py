@@ -73,6 +73,8 @@ class Reading:
     forms: Sequence[str] = ("spaced",)  # bare, capital, plural
     pieces: str = "exclude"  # first, min, mean
     top: int = 0
+    embedding: bool = False  # a lens against the input embeddings
+    cosine: bool = False
 
 
 @dataclass

@@ -303,6 +303,7 @@ def write_reading(w, reading):
     forms = ["spaced", "bare", "capital", "plural"]
     w.list([1 << number_of(form, forms) for form in reading.forms], w.word)
     w.word(number_of(reading.pieces, ["exclude", "first", "min", "mean"])).int(reading.top)
+    w.flag(reading.embedding).flag(reading.cosine)
 
 
 def write_plan(w, plan):

@@ -1,4 +1,4 @@
-/// What the host tells a plugin, on the wire.
+/// What the host tells a plugin, on the wire. `Python/worker.py` reads the same.
 
 extension ModelFacts: Wire {
   func write(to wire: inout WireWriter) {

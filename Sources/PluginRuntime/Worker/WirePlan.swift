@@ -1,4 +1,4 @@
-/// What a plugin asks for, and what goes wrong in it, on the wire.
+/// What a plugin asks for, and what goes wrong in it, on the wire. `Python/worker.py` writes the same.
 
 extension PlanRequest: Wire {
   func write(to wire: inout WireWriter) { wire.put(perItem, accesses, edits, readings) }
