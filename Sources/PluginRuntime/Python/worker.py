@@ -370,6 +370,7 @@ class Service:
         for name in ["begin", "batch", "end", "predict", "save", "load"]:
             if not hasattr(self.plugin, name):
                 raise TypeError(f"the plugin has no {name}: it does not learn")
+        w.flag(False)  # no lens, which would ask the host for gradients
 
     def begin_fit(self, r, w): self.plugin.begin(r.int(), r.int())
 
