@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 /// A registry on a static file server: index, search and install over http, and what a wrong server leads to.
@@ -10,8 +11,8 @@ import Testing
 
     init(of folder: String) throws {
       let output = Pipe()
-      process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-      process.arguments = ["python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder]
+      process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+      process.arguments = ["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder]
       process.standardOutput = output
       process.standardError = FileHandle.nullDevice
       try process.run()
@@ -21,7 +22,8 @@ import Testing
       address = "http://127.0.0.1:\(port)"
     }
 
-    deinit { process.terminate() }
+    /// A child of the tests may have inherited that it does not hear SIGTERM.
+    deinit { kill(process.processIdentifier, SIGKILL) }
   }
 
   @Test func `search and install find what index has written, and a file that is another is refused`() throws {
