@@ -57,6 +57,18 @@ package struct ModelEvaluator: Evaluator {
     words =
       manifest.probes.contains { $0.control == .randomWord }
       ? try examples.wordCounts.map { WordCount(label: try model.label("word", $0.word), count: $0.count) } : []
+    for probe in manifest.probes { try checkLens(probe) }
+  }
+
+  /// A lens that learns has neither a control task nor a code.
+  private func checkLens(_ probe: ProbeDefinition) throws {
+    guard let fit = probe.fit, fit.controlTask || fit.train == nil && !fit.portions.isEmpty,
+      try learner(probe.name, fit: "").lens != nil
+    else { return }
+    throw ExperimentError.manifest(
+      place: probe.use.place,
+      what: "'\(probe.use.plugin)' is a lens, and knows no classes for a control task or a code",
+      remedy: "fit: { control_task: false\(fit.train == nil ? ", portions: []" : "") }")
   }
 
   package mutating func evaluate(
