@@ -48,15 +48,17 @@ def shallower(folder, layers, path):
 
 def panels(folder, inputs, out):
   """By panel: its axis, and for each point the checkpoint, the inputs and the workload."""
-  layers = json.loads((folder / "config.json").read_text())["text_config"]["num_hidden_layers"]
-  heads = json.loads((folder / "config.json").read_text())["text_config"]["num_attention_heads"]
+  text = json.loads((folder / "config.json").read_text())["text_config"]
+  layers, heads = text["num_hidden_layers"], text["num_attention_heads"]
   counts = [n for n in [1, 4, 16, 64, 256] if n <= layers * heads]
   depths = [n for n in [2, 4, 8, 16, 32] if n <= layers]
+  room = text.get("max_position_embeddings", 4096) - load_file(inputs)["input_ids"].size + 15
+  lengths = [n for n in [15, 64, 256, 512] if n <= room]
   yield "conditions", "heads silenced at the last token, one after the other", [
     (n, folder, inputs, f"heads:{n}") for n in counts
   ]
   yield "tokens behind the image", "last token to image, a condition per layer", [
-    (n, folder, longer(inputs, n, out / f"growth-{n}.safetensors"), "knockout") for n in [15, 64, 256, 512]
+    (n, folder, longer(inputs, n, out / f"growth-{n}.safetensors"), "knockout") for n in lengths
   ]
   yield "layers of the decoder", "last token to image, a condition per layer", [
     (n, shallower(folder, n, out / f"growth-{n}"), inputs, "knockout") for n in depths

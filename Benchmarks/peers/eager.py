@@ -148,7 +148,7 @@ class Eager:
   def embed(self):
     """The prompt's rows with the image's features in their places, for a decoder alone."""
     if self.embedded is None:
-      embedded, kept = None, []
+      kept = []
       hook = self.decoder.register_forward_pre_hook(
         lambda m, a, named: kept.append(named["inputs_embeds"]), with_kwargs=True
       )
