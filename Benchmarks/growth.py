@@ -76,9 +76,8 @@ def time_all(points, rounds, out):
       if running is None or running[0] != (folder, inputs):
         if running:
           running[1].close()
-        logits = out / f"growth-{kind}.safetensors"
         mine = [ABLATE, "bench", "--model", folder, "--inputs", inputs, "--paced"]
-        theirs = [sys.executable, ROOT / "Benchmarks/peers", kind, folder, inputs, "f32", logits, 1]
+        theirs = [sys.executable, ROOT / "Benchmarks/peers", kind, folder, inputs, "f32", 1]
         running = ((folder, inputs), Program(mine if kind == "ablate" else theirs, environment))
       times = [running[1].turn(word)[0] / 1e3 for _ in range(rounds + 1)][1:]
       seconds[kind].append(statistics.median(times))

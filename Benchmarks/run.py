@@ -134,7 +134,8 @@ def measure(size, dtype, arguments, results):
   mine = load_file(logits["ablate"])
   for kind in arguments.peers.split(","):  # one at a time: all of them would not fit the memory
     theirs = arguments.out / f"{kind}.safetensors"
-    command = [sys.executable, ROOT / "Benchmarks/peers", kind, folder, inputs, dtype, theirs, arguments.sample]
+    gate = {"clean", *arguments.workloads.split(","), *SAME.values()}
+    command = [sys.executable, ROOT / "Benchmarks/peers", kind, folder, inputs, dtype, arguments.sample, theirs, ",".join(gate)]
     print(f"{size} {dtype} {kind}", file=sys.stderr)
     try:
       peer = Program(command, environment)

@@ -282,7 +282,7 @@ static inline ablate_status learning_load(learning *self, const char magic[8], l
                                        .n_params = sizeof params / sizeof *params, .create = create,                      \
                                        .destroy = learning_destroy, .plan = learning_plan, .extension = extension};       \
   static const ablate_plugin *const plugins[] = {&plugin};                                                                \
-  const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {                                \
+  const ablate_library *ablate_plugin_entry_v1(uint32_t host_minor, ablate_error *error) {                                \
     static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};           \
     return &library;                                                                                                      \
   }

@@ -36,8 +36,8 @@ func plugin(_ name: String, _ command: [String], plain: Bool = false) throws -> 
     "bind": ["view.data", "view.count"], "known_answer": {"input": [1, 3], "expect": [2, 3]}}
     """ : #""grade": "sdk""#
   let json = """
-    {"ablate": 0, "id": "twice", "version": "1.0.0", "kind": "intervention", "library": "\(library)",
-     "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
+    {"ablate": 1, "id": "twice", "version": "1.0.0", "kind": "intervention", "library": "\(library)",
+     "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
      "footprint": [{"tower": "text", "sites": ["all"], "access": "rw"}], \(grade)}
     """
   return try PluginManifest(json: Data(json.utf8), path: "\(folder)/plugin.json")

@@ -16,7 +16,7 @@ static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = ABLAT
                                      .on_event = on_event};
 static const ablate_plugin *const plugins[] = {&plugin};
 
-const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
+const ablate_library *ablate_plugin_entry_v1(uint32_t host_minor, ablate_error *error) {
   static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
   return &library;
 }

@@ -31,6 +31,6 @@ nonisolated(unsafe) let library: UnsafePointer<ablate_library> = {
 
 // swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation
-public func ablate_plugin_entry_v0(
+public func ablate_plugin_entry_v1(
   _ hostMinor: UInt32, _ error: UnsafeMutablePointer<ablate_error>?
 ) -> UnsafePointer<ablate_library>? { library }

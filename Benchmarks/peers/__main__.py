@@ -1,7 +1,7 @@
 """One peer of the benchmarks: loads a checkpoint, says "ready", then does one workload for each line of standard input and prints its
-milliseconds and of how many of its conditions. `python Benchmarks/peers KIND CHECKPOINT INPUTS DTYPE LOGITS SAMPLE`; before that, the first
-condition of each workload is run once, and what it gives goes to LOGITS. Where each condition costs a peer a pass, SAMPLE of them run, evenly
-spread, and the time of all is in proportion."""
+milliseconds and of how many of its conditions. `python Benchmarks/peers KIND CHECKPOINT INPUTS DTYPE SAMPLE [LOGITS WORKLOADS]`; before that, the
+first condition of each of WORKLOADS is run once, and what it gives goes to LOGITS. Where each condition costs a peer a pass, SAMPLE of them run,
+evenly spread, and the time of all is in proportion."""
 
 import importlib
 import sys
@@ -21,10 +21,12 @@ KINDS = {
 }
 
 
-def first_results(peer):
+def first_results(peer, workloads):
   """By workload; what the peer cannot do is said and left out."""
   results = {}
   for what in WORKLOADS:
+    if what not in workloads:
+      continue
     try:
       results[what] = peer.first(what).float().contiguous().clone()
     except Exception as error:  # a peer that cannot do a workload is a result
@@ -51,7 +53,7 @@ def turn(peer, word, sample):
 
 
 def main():
-  kind, folder, inputs, dtype, logits, sample = sys.argv[1:]
+  kind, folder, inputs, dtype, sample, *gate = sys.argv[1:]
   module, name = KINDS[kind]
   tensors = load_file(inputs)
   dtype = getattr(torch, {"f32": "float32", "bf16": "bfloat16"}[dtype])
@@ -60,7 +62,8 @@ def main():
   }  # fmt: skip
   peer = getattr(importlib.import_module(module), name)(folder, dtype, inputs)
   with torch.inference_mode():
-    save_file(first_results(peer), logits)
+    if gate:
+      save_file(first_results(peer, gate[1].split(",")), gate[0])
     print("ready", flush=True)
     for line in sys.stdin:
       print(*turn(peer, line.strip(), int(sample)), flush=True)

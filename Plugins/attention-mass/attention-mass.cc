@@ -125,4 +125,4 @@ constexpr ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI
 
 } // namespace
 
-const ablate_library *ablate_plugin_entry_v0(uint32_t, ablate_error *) { return &library; }
+const ablate_library *ablate_plugin_entry_v1(uint32_t, ablate_error *) { return &library; }

@@ -48,7 +48,6 @@ static void *create(const ablate_host *host, const ablate_model *model, const ab
                     ablate_error *error) {
   const ablate_value *heads = find(values, n, "heads"), *queries = find(values, n, "queries");
   const ablate_value *keys = find(values, n, "keys");
-  if (host->struct_size < sizeof *host) return fail(error, ABLATE_E_UNSUPPORTED, "needs a host of minor 1"), NULL;
   if (heads && heads->n > MAX_HEADS) return fail(error, ABLATE_E_INVALID, "heads: name at most 512"), NULL;
   random_edges *self = calloc(1, sizeof *self);
   if (!self) return error->code = ABLATE_E_MEMORY, NULL;
@@ -167,7 +166,7 @@ static const ablate_plugin plugin = {.struct_size = sizeof(ablate_plugin), .kind
                                      .begin_lane = begin_lane, .on_event = on_event, .end_lane = end_lane};
 static const ablate_plugin *const plugins[] = {&plugin};
 
-const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
+const ablate_library *ablate_plugin_entry_v1(uint32_t host_minor, ablate_error *error) {
   static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
   return &library;
 }

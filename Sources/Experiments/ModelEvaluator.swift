@@ -172,8 +172,8 @@ extension Receipt {
 }
 
 extension ConditionOutcome.Table {
-  /// Every number and every text of the table as a row of its own; the columns site, layer, head, row and label are keys. Where a text is
-  /// empty there was nothing to say.
+  /// Every number and every text of the table as a row of its own; the columns site, layer, head, row and label are keys, if they hold what
+  /// such a key is. Where a text is empty there was nothing to say.
   var measurements: [MeasuredValue] {
     let count = columns.first?.values.count ?? 0
     func strings(_ name: String) -> [String]? {
@@ -195,11 +195,15 @@ extension ConditionOutcome.Table {
         label: label(i), metric: metric, value: value, text: text)
     }
     return columns.flatMap { column -> [MeasuredValue] in
+      let there = (0..<count).filter { column.valid?[$0] != false }
       switch column.values {
-      case .numbers(let all): return (0..<count).map { value($0, column.name, all[$0]) }
+      case .numbers(let all): return there.map { value($0, column.name, all[$0]) }
+      case .bools(let all): return there.map { value($0, column.name, all[$0] ? 1 : 0) }
+      case .integers(let all) where !["layer", "row", "head"].contains(column.name):
+        return there.map { value($0, column.name, Double(all[$0])) }
       case .strings(let all) where !["site", "label"].contains(column.name):
-        return (0..<count).filter { !all[$0].isEmpty }.map { value($0, column.name, .nan, all[$0]) }
-      case .strings, .integers, .bools: return []
+        return there.filter { !all[$0].isEmpty }.map { value($0, column.name, .nan, all[$0]) }
+      case .strings, .integers: return []
       }
     }
   }

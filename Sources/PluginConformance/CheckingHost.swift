@@ -36,15 +36,16 @@ final class CheckingHost {
     host.edit_ops = EditRequest.Operation.allCases.reduce(0) { $0 | 1 << UInt64($1.rawValue) }
     host.reading_ops = 1 << UInt64(ABLATE_READ_LENS) | 1 << UInt64(ABLATE_READ_MASS) | 1 << UInt64(ABLATE_READ_CAPTURE)
     host.name = arena.string("ablate plugin check")
-    host.version = arena.string("0.\(ABLATE_ABI_MINOR)")
+    host.version = arena.string("\(ABI.major).\(ABI.minor)")
     host.extension = { _, _ in nil }
     host.log = { _, _, _ in }
     host.alloc = { CheckingHost.of($0)?.allocate($1, $2) }
     host.release = { CheckingHost.of($0)?.release($1) }
     host.random = { _, lane, stream, first, out, n in
-      guard let out, n <= 1 << 32 else { return }
+      guard let out, n <= 1 << 32 else { return ABLATE_E_INVALID }
       Philox.fill(
         UnsafeMutableBufferPointer(start: out, count: Int(n)), key: SIMD2(7, lane), stream: stream, first: first)
+      return ABLATE_OK
     }
     host.emit = { CheckingHost.of($0)?.emit($1, $2, $3, $4, $5) ?? ABLATE_E_STATE }
     host.cancelled = { CheckingHost.of($0)?.settings.isCancelled == true ? 1 : 0 }

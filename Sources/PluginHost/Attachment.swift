@@ -88,8 +88,8 @@ final class Attachment {
         log: { level, text in
           if level.rawValue >= HostServices.LogLevel.warning.rawValue { logLine("\(manifest.id): \(text)") }
         },
-        emit: { lane, table, columns in rows.take(lane, table, columns) },
-        randomKey: { rows.key(of: $0) }, select: { try inHand.rows(of: $1, in: $0) })
+        emit: { lane, table, columns in try rows.take(lane, table, columns) },
+        randomKey: { try rows.key(of: $0) }, select: { try inHand.rows(of: $1, in: $0) })
       let calls = try placement.open(
         manifest, parameters: manifest.resolve(given), model: model, services: services)
       kind = .plugin(calls)
@@ -159,11 +159,20 @@ final class EmittedRows {
     tables[lane] = []
   }
 
-  func key(of lane: UInt32) -> SIMD2<UInt32> { Philox.key(seed: seed, lane: keys[lane] ?? 0) }
+  func key(of lane: UInt32) throws(NoLane) -> SIMD2<UInt32> {
+    guard let key = keys[lane] else { throw NoLane(lane) }
+    return Philox.key(seed: seed, lane: key)
+  }
 
-  func take(_ lane: UInt32, _ table: String, _ columns: [Column]) { tables[lane, default: []].append((table, columns)) }
+  func take(_ lane: UInt32, _ table: String, _ columns: [Column]) throws(NoLane) {
+    guard tables[lane] != nil else { throw NoLane(lane) }
+    tables[lane]?.append((table, columns))
+  }
 
-  func end(_ lane: UInt32) -> [(table: String, columns: [Column])] { tables.removeValue(forKey: lane) ?? [] }
+  func end(_ lane: UInt32) -> [(table: String, columns: [Column])] {
+    keys[lane] = nil
+    return tables.removeValue(forKey: lane) ?? []
+  }
 }
 
 import Foundation

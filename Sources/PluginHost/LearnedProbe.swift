@@ -23,7 +23,7 @@ package final class LearnedProbe {
     let (said, reader) = (said, Reader())
     var services = HostServices(
       log: { level, text in if level.rawValue >= HostServices.LogLevel.warning.rawValue { said.add(text) } },
-      emit: { _, _, _ in throw NoLane() }, randomKey: { _ in key })
+      emit: { _, _, _ in throw NoLaneInFit() }, randomKey: { _ in key })
     if words != nil { services.divergence = { try reader.lens?.gradient($0, from: $1) ?? ([], []) } }
     let calls = try placement.open(
       manifest, parameters: manifest.resolve(given), model: model, services: services)
@@ -93,7 +93,7 @@ package final class LearnedProbe {
   package var warnings: [String] { said.all }
 }
 
-private struct NoLane: Error, CustomStringConvertible {
+private struct NoLaneInFit: Error, CustomStringConvertible {
   let description = "a fit has no lane to emit rows for"
 }
 

@@ -10,8 +10,8 @@ package struct HostServices {
   package var cancelled: @Sendable () -> Bool
   /// Takes rows for a lane; what it throws becomes the failure of the call.
   package var emit: (_ lane: UInt32, _ table: String, _ columns: [Column]) throws -> Void
-  /// The key of a lane's random streams; see `Philox.key`.
-  package var randomKey: (_ lane: UInt32) -> SIMD2<UInt32>
+  /// The key of a lane's random streams, see `Philox.key`; throws for a lane that is not open.
+  package var randomKey: (_ lane: UInt32) throws -> SIMD2<UInt32>
   /// Rows of the item in hand; throws outside of plan(item) and begin_lane, and for a selector that is wrong.
   package var select: (_ tower: String, _ selector: String) throws -> [Int]
   package typealias Divergence = (_ hidden: TensorValue, _ finals: TensorValue) throws -> (
@@ -27,7 +27,7 @@ package struct HostServices {
     log: @escaping @Sendable (LogLevel, String) -> Void = { _, _ in },
     cancelled: @escaping @Sendable () -> Bool = { false },
     emit: @escaping (UInt32, String, [Column]) throws -> Void,
-    randomKey: @escaping (UInt32) -> SIMD2<UInt32>,
+    randomKey: @escaping (UInt32) throws -> SIMD2<UInt32>,
     select: @escaping (String, String) throws -> [Int] = { _, _ in throw OutsideItem() },
     divergence: Divergence? = nil,
     editOperations: Set<EditRequest.Operation> = Set(EditRequest.Operation.allCases),
@@ -42,6 +42,13 @@ package struct HostServices {
     self.editOperations = editOperations
     self.readingOperations = readingOperations
   }
+}
+
+/// Rows or random words were asked for a lane that is not open.
+package struct NoLane: Error, CustomStringConvertible {
+  package let description: String
+
+  package init(_ lane: UInt32) { description = "lane \(lane) is not open" }
 }
 
 /// `select` was called where no item is in hand.
@@ -75,7 +82,7 @@ final class HostTable {
     host.edit_ops = services.editOperations.reduce(0) { $0 | 1 << UInt64($1.rawValue) }
     host.reading_ops = services.readingOperations.reduce(0) { $0 | 1 << UInt64($1.rawValue) }
     host.name = memory.string("ablate")
-    host.version = memory.string("0.\(ABI.minor)")
+    host.version = memory.string("\(ABI.major).\(ABI.minor)")
     table.initialize(to: host)
     table.pointee.ctx = Unmanaged.passUnretained(self).toOpaque()
     lens.initialize(to: lensTable)
@@ -105,7 +112,7 @@ final class HostTable {
     table.pointee.alloc = { ctx, bytes, align in HostTable.of(ctx)?.allocate(bytes, align) }
     table.pointee.release = { ctx, block in HostTable.of(ctx)?.release(block) }
     table.pointee.random = { ctx, lane, stream, first, out, n in
-      HostTable.of(ctx)?.random(lane, stream, first, out, n)
+      HostTable.of(ctx)?.random(lane, stream, first, out, n) ?? ABLATE_E_STATE
     }
     table.pointee.emit = { ctx, lane, table, columns, nColumns, nRows in
       HostTable.of(ctx)?.emit(lane, table, columns, nColumns, nRows) ?? ABLATE_E_STATE
@@ -145,10 +152,27 @@ final class HostTable {
 
   private func random(
     _ lane: UInt32, _ stream: UInt64, _ first: UInt64, _ out: UnsafeMutablePointer<UInt32>?, _ n: UInt64
-  ) {
-    guard let out, n <= 1 << 32 else { return }
-    let words = UnsafeMutableBufferPointer(start: out, count: Int(n))
-    Philox.fill(words, key: services.randomKey(lane), stream: stream, first: first)
+  ) -> ablate_status {
+    do {
+      let reader = ForeignReader(at: "random")
+      guard let out else { throw reader.fault("out", "is NULL") }
+      guard n <= 1 << 32 else { throw reader.fault("n", "is \(n); at most \(1 << 32)") }
+      let words = UnsafeMutableBufferPointer(start: out, count: Int(n))
+      Philox.fill(words, key: try services.randomKey(lane), stream: stream, first: first)
+      return ABLATE_OK
+    } catch {
+      return keep(error, of: "random")
+    }
+  }
+
+  /// Keeps what went wrong in a host call.
+  private func keep(_ error: any Error, of call: String) -> ablate_status {
+    if let error = error as? ForeignReader.Fault {
+      fault = "\(error.field): \(error.problem)"
+      return ABLATE_E_INVALID
+    }
+    fault = "\(call): \((error as? any DiagnosedError)?.diagnosis.what ?? "\(error)")"
+    return error is NoLane ? ABLATE_E_STATE : ABLATE_E_INVALID
   }
 
   private func select(
@@ -160,12 +184,10 @@ final class HostTable {
       let rows = try services.select(reader.string(tower, "tower"), reader.string(selector, "selector"))
       if let out { for (i, row) in rows.prefix(Int(clamping: capacity)).enumerated() { out[i] = Int32(clamping: row) } }
       return Int64(rows.count)
-    } catch let error as ForeignReader.Fault {
-      fault = "\(error.field): \(error.problem)"
     } catch {
-      fault = "select: \((error as? any DiagnosedError)?.diagnosis.what ?? "\(error)")"
+      _ = keep(error, of: "select")
+      return -1
     }
-    return -1
   }
 
   private func emit(
@@ -176,11 +198,8 @@ final class HostTable {
       let table = try ForeignReader(at: "emit").string(name, "table")
       try services.emit(lane, table, ForeignReader.columns(columns, nColumns, rows: nRows))
       return ABLATE_OK
-    } catch let error as ForeignReader.Fault {
-      fault = "\(error.field): \(error.problem)"
     } catch {
-      fault = "emit: \(error)"
+      return keep(error, of: "emit")
     }
-    return ABLATE_E_INVALID
   }
 }

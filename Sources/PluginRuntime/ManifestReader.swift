@@ -23,8 +23,8 @@ extension PluginManifest {
     }
     let root = Field(value: try JSONValue.parse(data, path: path), path: path, at: "")
     let top = try root.object(keys: Self.keys)
-    guard try top.require("ablate").integer() == 0 else {
-      throw try top.require("ablate").error("this host reads version 0 of plugin.json")
+    guard try top.require("ablate").integer() == 1 else {
+      throw try top.require("ablate").error("this host reads version 1 of plugin.json")
     }
     (self.path, source) = (path, data)
     id = try top.require("id").name()

@@ -70,7 +70,7 @@ private struct PluginTemplate {
 
   private var files: [(name: String, text: String)] {
     let common = [
-      ("plugin.json", filled(PackageResources.plugin_json_txt)), ("golden.json", "{\"ablate\": 0, \"cases\": []}\n"),
+      ("plugin.json", filled(PackageResources.plugin_json_txt)), ("golden.json", "{\"ablate\": 1, \"cases\": []}\n"),
     ]
     if language == .python { return common + [("\(id).py", filled(PackageResources.plugin_py_txt))] }
     let built = [

@@ -33,8 +33,8 @@ struct SlowStudy {
       """, to: "slow/slow.c")
     try folder.write(
       """
-      {"ablate": 0, "id": "slow", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "slow.so",
-       "abi": {"major": 0, "min_minor": 0},
+      {"ablate": 1, "id": "slow", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "slow.so",
+       "abi": {"major": 1, "min_minor": 0},
        "params": [{"id": "tower", "type": "str", "default": "text", "doc": "the tower"},
                   {"id": "site", "type": "str", "default": "resid_pre", "doc": "the activation"},
                   {"id": "layers", "type": "selector", "default": "0", "doc": "the layers"},

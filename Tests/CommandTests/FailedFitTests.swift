@@ -28,7 +28,7 @@ import Testing
     static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = ABLATE_PROBE, .id = "bad",
       .version = "1.0.0", .create = create, .destroy = destroy, .plan = plan, .extension = extension};
     static const ablate_plugin *const plugins[] = {&plugin};
-    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t minor, ablate_error *error) {
+    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) {
       static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
       return &library; }
     """
@@ -39,8 +39,8 @@ import Testing
     try scratch.compile(Self.source, to: "bad/bad.so")
     try scratch.write(
       """
-      {"ablate": 0, "id": "bad", "version": "1.0.0", "kind": "probe", "grade": "sdk", "library": "bad.so",
-       "abi": {"major": 0, "min_minor": 0}, "params": [], "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "bad", "version": "1.0.0", "kind": "probe", "grade": "sdk", "library": "bad.so",
+       "abi": {"major": 1, "min_minor": 0}, "params": [], "licence": "Apache-2.0", "golden": "golden.json",
        "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "r"}]}
       """, to: "bad/plugin.json")
     try scratch.write(

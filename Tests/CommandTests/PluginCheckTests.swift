@@ -24,9 +24,16 @@ import Testing
     #expect(try failed("\(repository)/Plugins/\(name)", in: Scratch()) == [])
   }
 
+  #if arch(x86_64)
+    @Test(arguments: ["attention-mass", "everything", "logit-lens", "nearest-mean", "rust", "scale", "tuned-lens"])
+    func `passes the plugins that were built with ABI 1.0`(name: String) throws {
+      #expect(try failed("\(repository)/Tests/Fixtures/abi/1.0/\(name)", in: Scratch()) == [])
+    }
+  #endif
+
   private static let manifest = """
-    {"ablate": 0, "id": "bad", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "bad.so",
-     "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
+    {"ablate": 1, "id": "bad", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "bad.so",
+     "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
      "params": [{"id": "factor", "type": "f64", "default": 2, "min": 0, "max": 8, "doc": "times"},
                 {"id": "shift", "type": "f64", "default": 0.5, "min": -1, "max": 1, "doc": "plus"}],
      "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "rw"}]}
@@ -90,8 +97,8 @@ import Testing
       "{\"id\": \"\($0)\", \"type\": \"str\", \"default\": \"all\", \"doc\": \"-\"}"
     }
     let plain = """
-      {"ablate": 0, "id": "bad", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "bad.so",
-       "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "bad", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "bad.so",
+       "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
        "params": [\(params.joined(separator: ", ")), {"id": "limit", "type": "f64", "default": 1, "doc": "-"}],
        "plain": {"symbol": "plain", "signature": "i32(f32*[n]:rw, i64 n, f32 limit)",
                  "bind": ["view.data", "view.count", "param.limit"],

@@ -17,7 +17,7 @@ import Testing
       #include "ablate_plugin.h"
       #include <stdio.h>
       __attribute__((constructor)) static void run(void) { fclose(fopen("\(scratch.file("it-ran"))", "w")); }
-      ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t minor, ablate_error *error) { return NULL; }
+      ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) { return NULL; }
       """, to: "\(folder)/identity.so")
   }
 

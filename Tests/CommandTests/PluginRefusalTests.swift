@@ -56,9 +56,9 @@ struct PluginRefusalTests {
   }
 
   @Test func `of another ABI is refused by the version that it speaks`() throws {
-    let what = "exports ablate_plugin_entry_v1; this host speaks v0"
+    let what = "exports ablate_plugin_entry_v2; this host speaks v1"
     try expect(Refusal("v1", 70, what, at: "identity.so", remedy: "build it from source"), of: "identity") {
-      try $0.compile("void *ablate_plugin_entry_v1(void) { return 0; }", to: "identity/identity.so")
+      try $0.compile("void *ablate_plugin_entry_v2(void) { return 0; }", to: "identity/identity.so")
     }
   }
 
@@ -75,16 +75,16 @@ struct PluginRefusalTests {
     let cases: [(refusal: Refusal, source: String?)] = [
       (Refusal("text", 70, "is not an ELF shared library", at: "identity.so", remedy: "make plugins"), nil),
       (
-        Refusal("no entry", 70, "does not export ablate_plugin_entry_v0", at: "identity.so", remedy: "ABLATE_EXPORT"),
+        Refusal("no entry", 70, "does not export ablate_plugin_entry_v1", at: "identity.so", remedy: "ABLATE_EXPORT"),
         "int other = 1;"
       ),
       (
         Refusal("undefined", 70, "nowhere", at: "identity.so", remedy: "link it into the plugin"),
-        "int nowhere(void); void *ablate_plugin_entry_v0(void) { nowhere(); return 0; }"
+        "int nowhere(void); void *ablate_plugin_entry_v1(void) { nowhere(); return 0; }"
       ),
       (
         Refusal("null", 70, "refused this host", at: "identity.so"),
-        "void *ablate_plugin_entry_v0(unsigned minor, void *error) { return 0; }"
+        "void *ablate_plugin_entry_v1(unsigned minor, void *error) { return 0; }"
       ),
     ]
     for (refusal, source) in cases {

@@ -22,8 +22,8 @@ import Testing
     static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = 1, .id = "scaler", .version = "1.0.0",
       .determinism = 2, .params = params, .n_params = 1, .create = create, .destroy = free, .plan = plan};
     static const ablate_plugin *const plugins[] = {&plugin};
-    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t minor, ablate_error *error) {
-      static const ablate_library library = {sizeof library, 0, 1, 64, plugins, 1};
+    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) {
+      static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
       return &library;
     }
     """
@@ -41,8 +41,8 @@ import Testing
     try scratch.compile(Self.source, to: "scaler/scaler.so")
     try scratch.write(
       """
-      {"ablate": 0, "id": "scaler", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "scaler.so",
-       "abi": {"major": 0, "min_minor": 1}, "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "scaler", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "scaler.so",
+       "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
        "params": [{"id": "factor", "type": "tensor", "required": true, "doc": "[1]"}],
        "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "w"}]}
       """, to: "scaler/plugin.json")

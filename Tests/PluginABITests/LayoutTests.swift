@@ -3,6 +3,7 @@ import Testing
 
 /// The committed table, held against the header. After an allowed growth: ABLATE_WRITE_LAYOUT=1 swift test --filter PluginABITests
 @Suite struct `the layout of ablate_plugin.h` {
+  private static let kept = repository + "/Tests/Fixtures/abi/1.0"
   static let committed = repository + "/Tests/Fixtures/abi/ablate_plugin.layout"
 
   @Test func `is that of the committed table`() throws {
@@ -15,6 +16,27 @@ import Testing
     #expect(changes.breaking == [], "plugins that exist would break: append at the end instead")
     #expect(changes.growth == [], "allowed growth: raise ABLATE_ABI_MINOR and write the table anew")
     #expect(now.text == table.text)
+  }
+
+  /// Of the header as it was frozen, which nobody writes anew.
+  @Test func `is that of 1.0, or has grown since as a minor may`() throws {
+    let frozen = try String(contentsOfFile: Self.kept + "/ablate_plugin.h", encoding: .utf8)
+    let changes = try LayoutTable.compiled(Header.read()).changes(since: LayoutTable.compiled(frozen))
+    #expect(changes.breaking == [])
+  }
+
+  /// The binaries are what somebody built in 2026: a library that is built anew proves nothing of the old one.
+  @Test func `has plugins of 1.0 kept beside it, bit for bit, whose sources still compile`() throws {
+    let folder = try TemporaryFolder()
+    _ = try shell("cd \(Self.kept) && sha256sum --check --strict --quiet SHA256SUMS", in: folder.path)
+    let files = try FileManager.default.subpathsOfDirectory(atPath: Self.kept)
+    let sources = files.filter { $0.hasSuffix(".c") || $0.hasSuffix(".cc") }
+    #expect(sources.count == 5)
+    for source in sources {
+      let compiler = source.hasSuffix(".c") ? "cc -std=c11" : "c++ -std=c++17"
+      let include = "-I\(repository)/Sources/PluginABI/include -I\(Self.kept)"
+      _ = try shell("\(compiler) -fsyntax-only \(include) \(Self.kept)/\(source)", in: folder.path)
+    }
   }
 
   @Test func `leaves no hole in a struct and no field out of the table`() throws {
@@ -44,7 +66,7 @@ import Testing
       "  uint64_t n_new;\n  const int32_t *tokens;\n  uint64_t n_tokens;",
       "ablate_item.n_new was put between others"
     ),
-    ("ablate_plugin_entry_v0", "ablate_plugin_entry_v1", "the entry symbol was"),
+    ("ablate_plugin_entry_v1", "ablate_plugin_entry_v2", "the entry symbol was"),
   ])
   func `may not change in a way that breaks a plugin`(old: String, new: String, told: String) throws {
     let header = try Header.read()

@@ -52,14 +52,14 @@ import Testing
       static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = ABLATE_INTERVENTION, .id = "shift",
         .version = "1.0.0", .create = create, .destroy = destroy, .plan = plan, .on_event = on_event};
       static const ablate_plugin *const plugins[] = {&plugin};
-      const ablate_library *ablate_plugin_entry_v0(uint32_t minor, ablate_error *error) {
+      const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) {
         static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
         return &library; }
       """
     try shop.compile(source, to: "shift.so", ["-shared", "-fPIC", "-w"])
     let json = """
-      {"ablate": 0, "id": "shift", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "shift.so",
-       "abi": {"major": 0, "min_minor": 0}, "params": [], "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "shift", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "shift.so",
+       "abi": {"major": 1, "min_minor": 0}, "params": [], "licence": "Apache-2.0", "golden": "golden.json",
        "footprint": [{"tower": "text", "sites": ["resid_pre"], "access": "rw"}]}
       """
     try shop.write(json, to: "plugin.json")

@@ -14,8 +14,8 @@ import Testing
     try shop.compile(
       "#include <stdint.h>\n#include <stdlib.h>\n#include <unistd.h>\n" + mark + function, to: "plain.so")
     let json = """
-      {"ablate": 0, "id": "plain", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "plain.so",
-       "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "plain", "version": "1.0.0", "kind": "intervention", "grade": "plain", "library": "plain.so",
+       "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
        "params": [{"id": "tower", "type": "str", "doc": "d"}, {"id": "site", "type": "str", "doc": "d"},
          {"id": "layers", "type": "selector", "doc": "d"}, {"id": "tokens", "type": "selector", "doc": "d"},
          {"id": "a", "type": "f64", "doc": "d", "required": true}],

@@ -125,26 +125,26 @@ import Testing
     #expect(plan.accesses[1].heads == [3, 1] && plan.accesses[1].tokens == .rows([3]))
   }
 
-  /// Minor 0 ended an access after 80 bytes: what came since is zero, not whatever stands behind.
-  @Test func `of an older minor with shorter structs is read with zeros behind them`() throws {
+  @Test func `with structs shorter than those of 1.0 is refused by their size`() throws {
     let shop = try PluginWorkshop()
     let source = PluginWorkshop.source(
       descriptor: "",
       body: """
-        static unsigned char old[3][80];
-        static ablate_status older(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
-          (void)s, (void)i, (void)e; memset(old, 0xff, sizeof old);
-          ablate_access a = {.struct_size = 80, .access = 1, .tower = "text", .site = "z", .layer_last = 2};
-          for (int n = 0; n < 2; n++) a.layer_first = n, memcpy(old[n], &a, 80);
-          o->accesses = (const ablate_access *)(void *)old, o->n_accesses = 2; return 0; }
+        static ablate_status draft(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
+          (void)s, (void)i, (void)e;
+          static ablate_access a = {.struct_size = 80, .access = 1, .tower = "text", .site = "z"};
+          o->accesses = &a, o->n_accesses = 1; return 0; }
         static ablate_status on_event(void *s, const ablate_event *v, ablate_error *e) {
           (void)s, (void)v, (void)e; return 0; }
         """
-    ).replacingOccurrences(of: ".plan = plan,", with: ".plan = older, .on_event = on_event,")
-    try shop.compile(source, to: "older.so", ["-shared", "-fPIC", "-w"])
-    let library = try PluginLibrary.open(shop.manifest(library: "older.so"))
-    let plan = try PluginInstance(library, parameters: [], model: ModelFacts(), services: .silent).plan(nil)
-    #expect(plan.accesses.map(\.layers) == [.range(0, 2), .range(1, 2)])
+    ).replacingOccurrences(of: ".plan = plan,", with: ".plan = draft, .on_event = on_event,")
+    try shop.compile(source, to: "draft.so", ["-shared", "-fPIC", "-w"])
+    let library = try PluginLibrary.open(shop.manifest(library: "draft.so"))
+    let error = pluginError {
+      _ = try PluginInstance(library, parameters: [], model: ModelFacts(), services: .silent).plan(nil)
+    }
+    let size = "struct_size is 80; this host expects 88, or more in steps of 8"
+    #expect(error == .failed(plugin: "bad", at: "plan.accesses[0]", reason: size))
   }
 
   @Test func `that selects rows outside of an item fails, and inside gets those of the grammar`() throws {
@@ -174,9 +174,8 @@ import Testing
   }
 
   /// A plugin whose end_lane runs `body` with the host at hand.
-  func endLane(_ body: String, _ services: HostServices) throws -> PluginError? {
-    let shop = try PluginWorkshop()
-    let source = PluginWorkshop.source(
+  private static func ending(_ body: String) -> String {
+    PluginWorkshop.source(
       descriptor: ", .create = keep, .end_lane = end",
       body: """
         static const ablate_host *host;
@@ -185,7 +184,11 @@ import Testing
         static ablate_status end(void *s, uint32_t lane, const ablate_column *r, uint64_t nc, uint64_t nr,
           ablate_error *e) { (void)s, (void)r, (void)nc, (void)nr, (void)e; \(body) return ABLATE_OK; }
         """)
-    try shop.compile(source, to: "end.so", ["-shared", "-fPIC", "-w"])
+  }
+
+  func endLane(_ body: String, _ services: HostServices) throws -> PluginError? {
+    let shop = try PluginWorkshop()
+    try shop.compile(Self.ending(body), to: "end.so", ["-shared", "-fPIC", "-w"])
     let library = try PluginLibrary.open(shop.manifest(library: "end.so"))
     let instance = try PluginInstance(library, parameters: [], model: ModelFacts(), services: services)
     return pluginError { try instance.endLane(2, readings: []) }
@@ -212,7 +215,8 @@ import Testing
       char *p = host->alloc(host->ctx, 100, 64); if (!p || (uintptr_t)p % 64) return ABLATE_E_MEMORY;
       if (host->alloc(host->ctx, 1, 3) || host->extension(host->ctx, "x/1") || host->cancelled(host->ctx)) return -6;
       host->log(host->ctx, 1, "hello"); host->release(host->ctx, p); host->release(host->ctx, NULL);
-      uint32_t w[8], one; host->random(host->ctx, lane, 3, 1, w, 8); host->random(host->ctx, lane, 3, 6, &one, 1);
+      uint32_t w[8], one;
+      if (host->random(host->ctx, lane, 3, 1, w, 8) || host->random(host->ctx, lane, 3, 6, &one, 1)) return -6;
       if (w[5] != one || w[0] == w[1]) return -6;
       double f[] = {1.5, 2}; int64_t i[] = {0, 7}; int32_t o[] = {0, 2, 3}; uint8_t ok[] = {1, 0};
       ablate_column c[] = {{sizeof *c, 3, "f", f, 0, ok}, {sizeof *c, 1, "b", i}, {sizeof *c, 4, "s", "abc", o}};
@@ -224,6 +228,24 @@ import Testing
       Column("s", .strings(["ab", "c"])),
     ]
     #expect(box.tables == [RowBox.Table(lane: 2, name: "t", columns: columns)])
+  }
+
+  @Test(arguments: [
+    ("uint32_t w; host->random(host->ctx, 9, 0, 0, &w, 1);", "random: lane 9 is not open"),
+    ("host->random(host->ctx, lane, 0, 0, NULL, 1);", "random.out: is NULL"),
+    ("host->emit(host->ctx, 9, \"t\", NULL, 0, 0);", "emit: lane 9 is not open"),
+  ])
+  func `that asks the host for what is not there fails, even if it ignores the status`(
+    body: String, told: String
+  ) throws {
+    let host = try HostCase("mha")
+    for executor in [Executor.inProcess, .worker] {
+      let shop = try PluginWorkshop()
+      try shop.compile(Self.ending(body), to: "asks.so", ["-shared", "-fPIC", "-w"])
+      let spec = AttachmentSpec.plugin(
+        try shop.manifest(library: "asks.so"), parameters: [:], placement: Placement(executor, .asked(by: "the test")))
+      #expect(try host.run([spec]).failure?.reason.contains(told) == true)
+    }
   }
 
   @Test func `by releasing what it did not get is told so`() throws {

@@ -12,20 +12,19 @@ import Testing
   @Test(arguments: `the bundled plugins`.names) func `does to the parity checkpoints what its golden cases say`(
     name: String
   ) throws {
-    let manifest = try `the bundled plugins`.manifest(name)
-    let data = try #require(FileManager.default.contents(atPath: manifest.goldenPath))
-    let file = try JSONDecoder().decode(GoldenFile.self, from: data)
-    #expect(file.ablate == 0 && !file.cases.isEmpty)
-    for golden in file.cases {
-      let run = try GoldenRun(golden, manifest)
-      #expect(run.plugged.failure == nil, "\(golden.name)")
-      #expect(!golden.expect.isEmpty)
-      for expectation in golden.expect {
-        let complaint = try run.complaint(expectation)
-        #expect(complaint == nil, "\(name): \(golden.name): \(complaint ?? "")")
-      }
-    }
+    try checkGoldenCases(`the bundled plugins`.manifest(name))
   }
+
+  #if arch(x86_64)
+    /// Binaries of the day when the ABI was frozen; Tests/Fixtures/abi/1.0/README.md.
+    @Test(
+      arguments: ["attention-mass", "everything", "logit-lens", "nearest-mean", "rust", "scale", "tuned-lens"],
+      [Executor.inProcess, .worker])
+    func `plugins that were built with ABI 1.0 do what they did`(name: String, executor: Executor) throws {
+      let path = "\(PluginWorkshop.root)/Tests/Fixtures/abi/1.0/\(name)/plugin.json"
+      try checkGoldenCases(PluginManifest(path: path), executor: executor)
+    }
+  #endif
 
   @Test func `a wrong number in a golden case is seen`() throws {
     let manifest = try `the bundled plugins`.manifest("attention-mass")
@@ -45,6 +44,23 @@ import Testing
     #expect(throws: CheckpointError.self) { _ = try run.complaint(cut) }
     let other = GoldenExpectation(at: "text.2.z", tolerance: 1e-5, file: "goldens/text_cut.safetensors")
     #expect(try run.complaint(other) != nil)
+  }
+}
+
+/// Runs every case of a plugin's golden.json.
+func checkGoldenCases(_ manifest: PluginManifest, executor: Executor? = nil) throws {
+  let data = try #require(FileManager.default.contents(atPath: manifest.goldenPath))
+  let file = try JSONDecoder().decode(GoldenFile.self, from: data)
+  #expect(file.ablate == 1 && !file.cases.isEmpty)
+  for golden in file.cases {
+    let run = try GoldenRun(golden, manifest, executor)
+    let name = "\(manifest.id): \(golden.name)"
+    #expect(run.plugged.failure == nil, "\(name): \(String(describing: run.plugged.failure))")
+    #expect(!golden.expect.isEmpty)
+    for expectation in golden.expect {
+      let complaint = try run.complaint(expectation)
+      #expect(complaint == nil, "\(name): \(complaint ?? "")")
+    }
   }
 }
 
@@ -138,12 +154,13 @@ private struct GoldenRun {
   let clean: ConditionOutcome
   let plugged: ConditionOutcome
 
-  init(_ golden: GoldenCase, _ manifest: PluginManifest) throws {
+  init(_ golden: GoldenCase, _ manifest: PluginManifest, _ executor: Executor? = nil) throws {
     let host = try HostCase(
       golden.model, inputs: golden.inputs,
       labels: golden.item?.labels.map { ItemFacts.Label(field: $0.field, text: $0.text, ids: $0.ids) } ?? [],
       masks: Dictionary(uniqueKeysWithValues: golden.item?.masks.map { ($0.name, $0.patches) } ?? []))
-    let spec = AttachmentSpec.plugin(manifest, parameters: golden.params.mapValues(\.given))
+    let placement = Placement(executor ?? .inProcess, .asked(by: "the test"))
+    let spec = AttachmentSpec.plugin(manifest, parameters: golden.params.mapValues(\.given), placement: placement)
     let isProbe = manifest.kind == .probe
     let points = try host.model.hooks.all.filter { point in
       try golden.expect.compactMap(\.at).contains { try host.model.hooks.match($0).contains(point) }

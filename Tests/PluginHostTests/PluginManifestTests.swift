@@ -6,8 +6,8 @@ import Testing
   /// A good manifest with `key` replaced by `value` (JSON text), or removed for nil.
   func read(_ key: String = "x-note", _ value: String? = "1") throws -> PluginManifest {
     var fields = [
-      "ablate": "0", "id": "\"p\"", "version": "\"1.0.0\"", "kind": "\"intervention\"", "grade": "\"sdk\"",
-      "library": "\"p.so\"", "abi": #"{"major": 0, "min_minor": 0}"#, "licence": "\"MIT\"", "golden": "\"golden.json\"",
+      "ablate": "1", "id": "\"p\"", "version": "\"1.0.0\"", "kind": "\"intervention\"", "grade": "\"sdk\"",
+      "library": "\"p.so\"", "abi": #"{"major": 1, "min_minor": 0}"#, "licence": "\"MIT\"", "golden": "\"golden.json\"",
       "params": #"[{"id": "alpha", "type": "f64", "doc": "d", "min": -1, "max": 1, "default": 0.5}]"#,
       "footprint": #"[{"tower": "text", "sites": ["z"], "access": "w"}]"#,
     ]
@@ -27,11 +27,11 @@ import Testing
   @Test(
     arguments: [
       ("versoin", "\"1\"", "versoin", "did you mean 'version'?"), ("id", "\"A b\"", "id", ""), ("id", nil, "id", ""),
-      ("id", "7", "id", ""), ("ablate", "1", "ablate", ""),
+      ("id", "7", "id", ""), ("ablate", "0", "ablate", ""),
       ("kind", "\"interventoin\"", "kind", "did you mean 'intervention'?"),
       ("library", "\"../p.so\"", "library", ""), ("library", "\"a/p.so\"", "library", ""),
       ("library", "\"..\"", "library", ""),
-      ("abi", #"{"major": 1, "min_minor": 0}"#, "abi", ""), ("abi", #"{"major": 0, "min_minor": 9}"#, "abi", ""),
+      ("abi", #"{"major": 2, "min_minor": 0}"#, "abi", ""), ("abi", #"{"major": 1, "min_minor": 9}"#, "abi", ""),
       ("footprint", "[]", "footprint", ""), ("kind", "\"probe\"", "footprint", ""),
       ("footprint", #"[{"tower": "text", "sites": [], "access": "r"}]"#, "footprint[0].sites", ""),
       ("footprint", #"[{"tower": "text", "sites": ["z"], "access": "x"}]"#, "footprint[0].access", ""),
@@ -154,8 +154,8 @@ enum BundledPluginTestFiles {
 @Suite struct `the plugin search` {
   func put(_ id: String, _ folder: String, _ shop: borrowing PluginWorkshop) throws {
     let json = """
-      {"ablate": 0, "id": "\(id)", "version": "1.0.0", "kind": "probe", "grade": "sdk", "library": "p.so",
-       "abi": {"major": 0, "min_minor": 0}, "licence": "MIT", "golden": "golden.json",
+      {"ablate": 1, "id": "\(id)", "version": "1.0.0", "kind": "probe", "grade": "sdk", "library": "p.so",
+       "abi": {"major": 1, "min_minor": 0}, "licence": "MIT", "golden": "golden.json",
        "footprint": [{"tower": "text", "sites": ["z"], "access": "r"}]}
       """
     try shop.write(json, to: "\(folder)/plugin.json")

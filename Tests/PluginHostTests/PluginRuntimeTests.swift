@@ -87,17 +87,17 @@ import PluginRuntime
   @Test func `of another ABI says which one it speaks`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(
-      "__attribute__((visibility(\"default\"))) void *ablate_plugin_entry_v1(void) { return 0; }", to: "v1.so")
-    let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "v1.so")) }
-    #expect(error == .library(path: path, fault: .otherABI(exported: "ablate_plugin_entry_v1", host: "v0")))
-    #expect(error?.diagnosis.what == "exports ablate_plugin_entry_v1; this host speaks v0")
+      "__attribute__((visibility(\"default\"))) void *ablate_plugin_entry_v2(void) { return 0; }", to: "v2.so")
+    let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "v2.so")) }
+    #expect(error == .library(path: path, fault: .otherABI(exported: "ablate_plugin_entry_v2", host: "v1")))
+    #expect(error?.diagnosis.what == "exports ablate_plugin_entry_v2; this host speaks v1")
   }
 
   @Test(arguments: [
-    ("int other = 1;", LibraryFault.noEntry("ablate_plugin_entry_v0")),
+    ("int other = 1;", LibraryFault.noEntry("ablate_plugin_entry_v1")),
     (
-      "__attribute__((visibility(\"default\"))) int ablate_plugin_entry_v0 = 1;",
-      .notAFunction(symbol: "ablate_plugin_entry_v0", found: "data")
+      "__attribute__((visibility(\"default\"))) int ablate_plugin_entry_v1 = 1;",
+      .notAFunction(symbol: "ablate_plugin_entry_v1", found: "data")
     ),
   ])
   func `without an entry function is refused by name`(source: String, fault: LibraryFault) throws {
@@ -112,7 +112,7 @@ import PluginRuntime
     let path = try shop.compile(
       "#include <unistd.h>\n__attribute__((constructor)) static void boom(void) { _exit(7); }", to: "ctor.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "ctor.so")) }
-    #expect(error == .library(path: path, fault: .noEntry("ablate_plugin_entry_v0")))
+    #expect(error == .library(path: path, fault: .noEntry("ablate_plugin_entry_v1")))
   }
 
   @Test func `with an undefined symbol is refused with the loader's words and its own path`() throws {
@@ -137,14 +137,14 @@ import PluginRuntime
   }
 
   @Test(arguments: [
-    ("{8, 0, 0, 64, plugins, 1}", "library.struct_size"),
-    ("{4104, 0, 0, 64, plugins, 1}", "library.struct_size"),
-    ("{sizeof library + 4, 0, 0, 64, plugins, 1}", "library.struct_size"),
+    ("{8, 1, 0, 64, plugins, 1}", "library.struct_size"),
+    ("{4104, 1, 0, 64, plugins, 1}", "library.struct_size"),
+    ("{sizeof library + 4, 1, 0, 64, plugins, 1}", "library.struct_size"),
     ("{sizeof library, 9, 0, 64, plugins, 1}", "library.abi_major"),
-    ("{sizeof library, 0, 0, 0, plugins, 1}", "library.pointer_bits"),
-    ("{sizeof library, 0, 0, 64, NULL, 1}", "library.plugins"),
-    ("{sizeof library, 0, 0, 64, plugins, 1000000000}", "library.plugins"),
-    ("{sizeof library, 0, 0, 64, plugins, 0}", "library.plugins"),
+    ("{sizeof library, 1, 0, 0, plugins, 1}", "library.pointer_bits"),
+    ("{sizeof library, 1, 0, 64, NULL, 1}", "library.plugins"),
+    ("{sizeof library, 1, 0, 64, plugins, 1000000000}", "library.plugins"),
+    ("{sizeof library, 1, 0, 64, plugins, 0}", "library.plugins"),
   ])
   func `whose table breaks a rule is refused by field`(library: String, field: String) throws {
     let shop = try PluginWorkshop()
@@ -177,7 +177,7 @@ import PluginRuntime
   @Test func `that holds an id twice is refused`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(
-      PluginWorkshop.source(library: "{sizeof library, 0, 0, 64, plugins, 2}", plugins: "&plugin, &plugin"),
+      PluginWorkshop.source(library: "{sizeof library, 1, 0, 64, plugins, 2}", plugins: "&plugin, &plugin"),
       to: "twice.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "twice.so")) }
     #expect(error == .descriptor(path: path, field: "plugins[1].id", problem: "'bad' is used twice"))

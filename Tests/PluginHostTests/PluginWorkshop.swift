@@ -44,8 +44,8 @@ struct PluginWorkshop: ~Copyable {
   /// The manifest of an SDK plugin `id` whose library is `library` in this folder.
   func manifest(id: String = "bad", library: String, params: String = "[]") throws -> PluginManifest {
     let json = """
-      {"ablate": 0, "id": "\(id)", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "\(library)",
-       "abi": {"major": 0, "min_minor": 0}, "params": \(params), "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "\(id)", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "\(library)",
+       "abi": {"major": 1, "min_minor": 0}, "params": \(params), "licence": "Apache-2.0", "golden": "golden.json",
        "footprint": [{"tower": "text", "sites": ["z"], "access": "rw"}]}
       """
     return try PluginManifest(path: write(json, to: "plugin.json"))
@@ -53,7 +53,7 @@ struct PluginWorkshop: ~Copyable {
 
   /// The whole of a small good plugin, with places at which a test breaks it.
   static func source(
-    library: String = "{sizeof library, 0, 0, 64, plugins, 1}", plugins: String = "&plugin",
+    library: String = "{sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1}", plugins: String = "&plugin",
     descriptor: String = "", params: String = "", body: String = "", entry: String = "return &library;"
   ) -> String {
     """
@@ -71,7 +71,7 @@ struct PluginWorkshop: ~Copyable {
       .create = create, .destroy = free, .plan = plan, .params = params,
       .n_params = \(params.isEmpty ? "0" : "sizeof params / sizeof *params") \(descriptor)};
     static const ablate_plugin *const plugins[] = {\(plugins)};
-    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t minor, ablate_error *error) {
+    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) {
       static const ablate_library library = \(library);
       (void)minor, (void)error, (void)library; \(entry) }
     """

@@ -15,8 +15,8 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
   ) throws -> PluginManifest {
     try shop.write("import numpy as np\nfrom ablate_plugin import *\n" + program, to: "mine.py")
     let json = """
-      {"ablate": 0, "id": "mine", "version": "1.0.0", "kind": "\(kind)", "grade": "python", "library": "mine.py",
-       "abi": {"major": 0, "min_minor": 0}, "params": \(params), "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "mine", "version": "1.0.0", "kind": "\(kind)", "grade": "python", "library": "mine.py",
+       "abi": {"major": 1, "min_minor": 0}, "params": \(params), "licence": "Apache-2.0", "golden": "golden.json",
        "footprint": [{"tower": "all", "sites": ["all"], "access": "\(kind == "probe" ? "r" : "rw")"}]}
       """
     return try PluginManifest(path: shop.write(json, to: "plugin.json"))

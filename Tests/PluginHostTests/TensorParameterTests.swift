@@ -40,8 +40,8 @@ import Testing
     static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = 1, .id = "modulate", .version = "1.0.0",
       .determinism = 2, .params = params, .n_params = 1, .create = create, .destroy = free, .plan = plan};
     static const ablate_plugin *const plugins[] = {&plugin};
-    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t minor, ablate_error *error) {
-      static const ablate_library library = {sizeof library, 0, 1, 64, plugins, 1};
+    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) {
+      static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
       return &library;
     }
     """
@@ -62,8 +62,8 @@ import Testing
     let shop = try PluginWorkshop()
     try shop.compile(Self.source, to: "modulate.so")
     let json = """
-      {"ablate": 0, "id": "modulate", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "modulate.so",
-       "abi": {"major": 0, "min_minor": 1}, "licence": "Apache-2.0", "golden": "golden.json",
+      {"ablate": 1, "id": "modulate", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "modulate.so",
+       "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
        "params": [{"id": "scores", "type": "tensor", "required": true, "doc": "[layers, heads]"}],
        "footprint": [{"tower": "text", "sites": ["z"], "access": "w"}]}
       """

@@ -6,7 +6,7 @@
 Numbers come from transformers' activations in Tests/Fixtures/parity/mha/goldens, never from Ablate. Where transformers
 has none, a fact stands that needs no number: equal to the clean pass bit for bit, changed, a value, a multiple.
 
-A golden.json is {"ablate": 0, "cases": [case]}. A case is {"name", "model": a folder in Tests/Fixtures/parity, "inputs":
+A golden.json is {"ablate": 1, "cases": [case]}. A case is {"name", "model": a folder in Tests/Fixtures/parity, "inputs":
 a file in it with input_ids and pixel_values, "params", "item": {"labels": [{"field", "text", "ids"}], "masks": [{"name",
 "patches"}]} (for probes that need them), "expect": [expectation]}. An expectation is one of
 
@@ -157,7 +157,7 @@ def main():
         "rows": list(mass_rows(clean, layers))}])],
   }
   for name, value in cases.items():
-    text = json.dumps({"ablate": 0, "cases": value}, indent=2)
+    text = json.dumps({"ablate": 1, "cases": value}, indent=2)
     (ROOT / "Plugins" / name / "golden.json").write_text(text + "\n")
 
 

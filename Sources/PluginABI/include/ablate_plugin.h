@@ -1,6 +1,7 @@
 /* ablate_plugin.h: the plugin ABI of Ablate. This file is all that a plugin author needs.
  *
- * DRAFT: the entry symbol ends in _v0 and the layout may still change. It is frozen later as _v1.
+ * Version 1, frozen: what is built with it loads in every later host that speaks major 1. A later minor only appends; what it
+ * appends bears its number here.
  *
  * The header is a C11 subset that Swift, C++, Rust, Zig and cffi import: fixed-width integers, no enums, bit-fields, bool,
  * varargs or unions, no struct passed by value, no implicit padding (checked with -Wpadded).
@@ -12,7 +13,8 @@
  *  3 Whoever allocates frees. A pointer given to a call dies when the call returns, unless said otherwise here.
  *  4 All strings are UTF-8 and end in NUL.
  *  5 Nothing unwinds across the border: no C++ exception, no Rust panic, no longjmp.
- *  6 Reserved and pad fields are zero.
+ *  6 Pad fields are zero and stay so. Unknown flag bits and operations are refused where a plugin sets them, and to be ignored
+ *    where the host does.
  *  7 The host checks every field from the first release on.
  *
  * Words
@@ -33,8 +35,8 @@
 extern "C" {
 #endif
 
-#define ABLATE_ABI_MAJOR 0u /* a breaking change renames the entry symbol */
-#define ABLATE_ABI_MINOR 3u /* an appended field, a new flag, a new extension id */
+#define ABLATE_ABI_MAJOR 1u /* a breaking change renames the entry symbol */
+#define ABLATE_ABI_MINOR 0u /* an appended field, a new flag, a new extension id */
 #define ABLATE_EXPORT __attribute__((visibility("default")))
 
 /* ---- status and error --------------------------------------------------------------------------------------------- */
@@ -61,7 +63,8 @@ typedef struct ablate_error {
 #define ABLATE_READ 1u
 #define ABLATE_WRITE 2u
 
-/* The first 48 bytes are, bit for bit, a DLPack v1 DLTensor. In minor 0 every view is f32 and dense. */
+/* The first 48 bytes are, bit for bit, a DLPack v1 DLTensor. Every view is f32, dense and on the CPU, unless the plan's access
+ * asks for something else by a flag of a later minor. */
 typedef struct ablate_tensor {
   void *data;
   int32_t device_type; /* kDLCPU = 1 */
@@ -123,8 +126,8 @@ typedef struct ablate_value {
 
 /* ---- what a plugin asks for ----------------------------------------------------------------------------------------
  * Towers: "vision", "projector", "text". Sites: the table in docs/hook-points.md. Layers: layer_first..layer_last,
- * inclusive, negative from the end (-1 = last); or, since minor 1, a layer selector in `layers` ("all", "0-3,-1", "12~9"),
- * which then stands in their place. Heads: NULL = all. Tokens: a selector string or an index list, not both; a NULL string
+ * inclusive, negative from the end (-1 = last); or a layer selector in `layers` ("all", "0-3,-1", "12~9"), which then stands
+ * in their place. Heads: NULL = all. Tokens: a selector string or an index list, not both; a NULL string
  * without a list means "all". */
 
 /* Rows that on_event wants to see (READ) or change (WRITE). */
@@ -142,7 +145,7 @@ typedef struct ablate_access {
   uint64_t n_token_index;
   uint32_t flags;
   uint32_t _pad;
-  const char *layers; /* minor 1 */
+  const char *layers;
 } ablate_access;
 
 /* Edits: an ablation said as data, which the host compiles into the pass. At one hook point the ops run in the order of
@@ -154,7 +157,7 @@ typedef struct ablate_access {
 #define ABLATE_SITE_SCALE 5u     /* activation *= value */
 #define ABLATE_SITE_SET 6u       /* activation = vector (its width, or one value), e.g. mean ablation */
 #define ABLATE_SITE_ADD 7u       /* activation += value * vector (steering) */
-#define ABLATE_SITE_PATCH 8u     /* activation = the same site of another run (minor 1) */
+#define ABLATE_SITE_PATCH 8u     /* activation = the same site of another run */
 
 /* The other run of a patch is the one that the plugin's step in the manifest names with `from`: a condition, and the same
  * item or another one. source_condition and source_item are NULL, or these very names. The tokens are selected in both
@@ -187,14 +190,14 @@ typedef struct ablate_edit {
   int32_t source_layer;
   uint32_t keep_self; /* the edge from a token to itself survives */
   uint32_t on_empty;
-  uint32_t flags;     /* minor 1 */
-  const char *layers; /* minor 1 */
+  uint32_t flags;
+  const char *layers;
 } ablate_edit;
 
 /* Readings: a probe's question said as data; the host answers it in the pass. */
 #define ABLATE_READ_LENS 1u    /* rank, logit and log-probability of labels through final norm and unembedding */
 #define ABLATE_READ_MASS 2u    /* attention mass from tokens to keys, per head, at "pattern" */
-#define ABLATE_READ_CAPTURE 3u /* the activation itself, for a probe that learns: see ablate_ext_fit (minor 2) */
+#define ABLATE_READ_CAPTURE 3u /* the activation itself, for a probe that learns: see ablate_ext_fit */
 
 #define ABLATE_TIES_MEAN 0u /* rank = 1 + above + ties / 2 */
 #define ABLATE_TIES_BEST 1u /* rank = 1 + above */
@@ -226,13 +229,11 @@ typedef struct ablate_reading {
   uint32_t ties;
   int64_t vocabulary_first; /* rank among these ids; count 0 = the whole vocabulary */
   int64_t vocabulary_count;
-  const char *layers; /* minor 1 */
-  uint32_t forms;     /* minor 1: how the label may be spelled, ABLATE_FORM_* together; the best one counts. 0 = spaced */
-  uint32_t pieces;    /* minor 1: ABLATE_PIECES_* */
-  uint32_t top;       /* minor 2: of a lens, how many of the words that it reads first at each row are answered too; at most 64 */
-  uint32_t _pad;
-  uint32_t scores; /* minor 3: of a lens, ABLATE_SCORE_* together; 0 = the unembedding */
-  uint32_t _pad3;
+  const char *layers;
+  uint32_t forms;  /* how the label may be spelled, ABLATE_FORM_* together; the best one counts. 0 = spaced */
+  uint32_t pieces; /* ABLATE_PIECES_* */
+  uint32_t top;    /* of a lens, how many of the words that it reads first at each row are answered too; at most 64 */
+  uint32_t scores; /* of a lens, ABLATE_SCORE_* together; 0 = the unembedding */
 } ablate_reading;
 
 #define ABLATE_PLAN_PER_ITEM 1u /* ask again for every item */
@@ -271,7 +272,7 @@ typedef struct ablate_model {
   int32_t image_size;
   int32_t feature_layer;
   int32_t vocabulary;       /* rows of the unembedding; padded ones too */
-  int32_t known_vocabulary; /* minor 1: the first ids, those that the tokenizer has pieces for; 0 in minor 0 */
+  int32_t known_vocabulary; /* the first ids, those that the tokenizer has pieces for */
 } ablate_model;
 
 #define ABLATE_SEGMENT_PREFIX 0u
@@ -377,8 +378,9 @@ typedef struct ablate_event {
  * of the item's labels, -1: none) as I64; "rank", "logit", "logprob", "mass" as F64, NaN where they do not apply. Where a
  * lens asked for `top` words there are as many more rows per row of it, best first: "word" (STR, else empty) is the word,
  * "rank" its place from 1, "label" -1.
- * emit: the columns named "layer", "row" (I64) and "label" (STR) are keys, "site" (STR) and "head" (I64) too; every F64
- * column is a metric, every other STR column a reading in words. `valid` is one byte per row. */
+ * emit: the columns named "layer", "row", "head" (I64), "site" and "label" (STR) are keys; every other BOOL,
+ * I64 and F64 column is a metric, every other STR column a reading in words. `valid` is one byte per row:
+ * where it is 0 there is no value. */
 typedef struct ablate_column {
   uint32_t struct_size;
   uint32_t type;
@@ -406,18 +408,18 @@ typedef struct ablate_host {
   void *(*alloc)(void *ctx, uint64_t bytes, uint64_t align);
   void (*release)(void *ctx, void *p);
   /* Counter-based: n 32-bit words of the lane's stream from word `first` on; the same for any order of calls. */
-  void (*random)(void *ctx, uint32_t lane, uint64_t stream, uint64_t first, uint32_t *out, uint64_t n);
+  ablate_status (*random)(void *ctx, uint32_t lane, uint64_t stream, uint64_t first, uint32_t *out, uint64_t n);
   ablate_status (*emit)(void *ctx, uint32_t lane, const char *table, const ablate_column *columns, uint64_t n_columns,
                         uint64_t n_rows);
   int32_t (*cancelled)(void *ctx);
-  /* Minor 1; inside plan(item) and begin_lane only. The item's rows that a selector names in a tower, sorted: how many there
-   * are, of which at most `capacity` are written. -1: the selector is wrong; the call that asked fails with the reason. */
+  /* Inside plan(item) and begin_lane only. The item's rows that a selector names in a tower, sorted: how many there are, of
+   * which at most `capacity` are written. -1: the selector is wrong; the call that asked fails with the reason. */
   int64_t (*select)(void *ctx, const char *tower, const char *selector, int32_t *rows, uint64_t capacity);
 } ablate_host;
 
 /* ---- probes that learn ------------------------------------------------------------------------------------------------
- * A plugin's extension "ablate.fit/1" (minor 2). Its plan says with ABLATE_READ_CAPTURE what is learned from: of every label
- * that the reading names, the rows of its tokens, one example each, whose class is the label's text. The host keeps the
+ * A plugin's extension "ablate.fit/1". Its plan says with ABLATE_READ_CAPTURE what is learned from: of every label that the
+ * reading names, the rows of its tokens, one example each, whose class is the label's text. The host keeps the
  * activations, chooses classes, splits by image and calls an instance that runs no lanes:
  *
  *   create -> [ begin -> batch+ -> end | load ] -> predict* , save* -> destroy        begin and load forget what was learned
@@ -426,7 +428,7 @@ typedef struct ablate_host {
  * Equal batches in equal order give equal bits. host->random gives in all of them, as lane 0, a stream that belongs to the fit.
  * host->log at level 2 is told as a caveat of the result ("did not converge").
  *
- * A lens that learns (minor 3) has batch_finals in the place of batch. It learns to say of a row what the last layer will make
+ * A lens that learns has batch_finals in the place of batch. It learns to say of a row what the last layer will make
  * of it; its answer to predict is again a hidden state, which the host reads through final norm and unembedding. Its plan
  * captures text.resid_post of the last layer too; normed, vocabulary, forms, pieces, ties and top of its first capture say
  * how is read. */
@@ -453,12 +455,12 @@ typedef struct ablate_ext_fit {
   /* Must survive any bytes: what save did not write is an error. */
   ablate_status (*load)(void *self, ablate_read read, void *stream, ablate_error *error);
   /* Of a lens, whose begin is told 0 classes and whose predict fills hidden states [rows, n_features]. finals [rows, n_features]:
-   * resid_post of the last layer, of the same rows. Minor 3. */
+   * resid_post of the last layer, of the same rows. */
   ablate_status (*batch_finals)(void *self, const ablate_tensor *features, const ablate_tensor *finals,
                                 const uint64_t *clusters, ablate_error *error);
 } ablate_ext_fit;
 
-/* What a lens is trained by: host->extension(host->ctx, ABLATE_EXT_LENS), minor 3, in the calls of a fit; else NULL. */
+/* What a lens is trained by: host->extension(host->ctx, ABLATE_EXT_LENS), in the calls of a fit; else NULL. */
 #define ABLATE_EXT_LENS "ablate.lens/1"
 
 typedef struct ablate_ext_lens {
@@ -511,7 +513,7 @@ typedef struct ablate_library {
 } ablate_library;
 
 /* The only symbol. Returns static data: no work, no threads, no I/O here. NULL and an error = refuses this host. */
-ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error);
+ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t host_minor, ablate_error *error);
 
 #ifdef __cplusplus
 }

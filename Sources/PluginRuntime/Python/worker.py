@@ -158,7 +158,7 @@ class Host:
             pass
 
     def emit(self, lane, table, **columns):
-        """Rows for a lane, column by column: site, layer, row, label and head are keys, every column of floats is a metric."""
+        """Rows for a lane, column by column: site, layer, row, label and head are keys, every other column of numbers is a metric."""
         message = Writer().word(lane).text(table).int(len(columns))
         for name, values in columns.items():
             write_column(message, name, values)
@@ -174,7 +174,9 @@ class Host:
     def random(self, lane, stream, first, count):
         """Words of the lane's stream, uint32, numbered: the same in whatever order they are drawn."""
         if lane not in self._keys:
-            self._keys[lane] = self._line.ask(RANDOM_KEY, Writer().word(lane)).raw("II")
+            answer = self._line.ask(RANDOM_KEY, Writer().word(lane))
+            self._heed(answer.optional(answer.text))
+            self._keys[lane] = answer.raw("II")
         return philox(self._keys[lane], stream, first, count)
 
     @staticmethod

@@ -221,7 +221,10 @@ extension WorkerInstance {
       let (tower, selector): (String, String) = (try wire.get(), try wire.get())
       var rows: [Int] = []
       answer.put(refusal { rows = try services.select(tower, selector) }, rows)
-    case .randomKey: answer.put(services.randomKey(try wire.get()))
+    case .randomKey:
+      let lane: UInt32 = try wire.get()
+      var key = SIMD2<UInt32>()
+      answer.put(refusal { key = try services.randomKey(lane) }, key)
     default: throw WireFault(problem: "\(request) is no question")
     }
     return answer

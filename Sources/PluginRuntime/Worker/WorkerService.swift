@@ -103,7 +103,7 @@ package final class WorkerService {
         var answer = try ask(.emit, lane, table, columns)
         if let refusal: String = try answer.get() { throw Refusal(description: refusal) }
       },
-      randomKey: { [unowned self] lane in randomKey(of: lane) },
+      randomKey: { [unowned self] lane in try randomKey(of: lane) },
       select: { [unowned self] tower, selector in
         var answer = try ask(.select, tower, selector)
         if let refusal: String = try answer.get() { throw Refusal(description: refusal) }
@@ -122,10 +122,11 @@ package final class WorkerService {
     return answer
   }
 
-  private func randomKey(of lane: UInt32) -> SIMD2<UInt32> {
+  private func randomKey(of lane: UInt32) throws -> SIMD2<UInt32> {
     if let key = keys[lane] { return key }
-    // Without its host a worker has nothing left to do.
-    guard var answer = try? ask(.randomKey, lane), let key = try? answer.get(SIMD2<UInt32>.self) else { _exit(1) }
+    var answer = try ask(.randomKey, lane)
+    if let refusal: String = try answer.get() { throw Refusal(description: refusal) }
+    let key: SIMD2<UInt32> = try answer.get()
     keys[lane] = key
     return key
   }

@@ -21,5 +21,5 @@ for name in re.findall(r"typedef struct (\w+) \{", code):
     for field, kind in ffi.typeof(name).fields:
         print(f"  {kind.offset} {ffi.sizeof(kind.type)} {field}")
 error = ffi.new("ablate_error *", {"struct_size": ffi.sizeof("ablate_error")})
-library = ffi.dlopen(sys.argv[2]).ablate_plugin_entry_v0(0, error)
+library = ffi.dlopen(sys.argv[2]).ablate_plugin_entry_v1(0, error)
 print("plugin", ffi.string(library.plugins[0].id).decode())

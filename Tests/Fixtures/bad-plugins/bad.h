@@ -87,7 +87,7 @@ static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = ABLAT
                                      .begin_lane = begin_lane, .on_event = on_event, .end_lane = end_lane, PLUGIN};
 static const ablate_plugin *const plugins[] = {PLUGINS};
 
-ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
+ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t host_minor, ablate_error *error) {
   static const ablate_library library = LIBRARY;
   (void)library;
   ENTRY

@@ -204,7 +204,7 @@ static const ablate_plugin plugin = {
     .extension = learning};
 static const ablate_plugin *const plugins[] = {&plugin};
 
-ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v0(uint32_t host_minor, ablate_error *error) {
+ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t host_minor, ablate_error *error) {
   (void)host_minor, (void)error;
   static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
 #ifdef BAD_entry
