@@ -89,6 +89,7 @@ def draw(measured, path, caption):
   matplotlib.use("svg")
   matplotlib.rcParams.update({"svg.hashsalt": "ablate", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
   from matplotlib import pyplot
+  from matplotlib.ticker import LogLocator
 
   figure, axes = pyplot.subplots(1, len(measured), figsize=(3.1 * len(measured), 3.2), constrained_layout=True)
   for axis, panel in zip(axes, measured):
@@ -98,6 +99,8 @@ def draw(measured, path, caption):
     axis.set_yscale("log")
     axis.set_xticks(panel["x"], [str(x) for x in panel["x"]])
     axis.minorticks_off()
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.set_xlabel(panel["axis"])
     axis.set_title(panel["title"], fontsize=8)
     axis.grid(alpha=0.3)
@@ -124,7 +127,7 @@ def main():
     seconds = time_all(points, arguments.rounds, out)
     measured.append({"axis": axis, "title": title, "x": [point[0] for point in points], "seconds": seconds})
   (out / "growth.json").write_text(json.dumps({"load": load, "panels": measured}, indent=1))
-  caption = f"f32, {arguments.size} size, {os.cpu_count()} virtual cores of {processor()}, load {load:.1f}, median of {arguments.rounds}"
+  caption = f"f32, {arguments.size} size, {os.cpu_count()} virtual cores of {processor()}, load {load:.1f}, rounds: {arguments.rounds}"
   draw(measured, out / "growth.svg", caption)
   for panel in measured:
     print(panel["axis"], panel["x"], {kind: [round(s, 3) for s in each] for kind, each in panel["seconds"].items()})
