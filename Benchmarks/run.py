@@ -124,7 +124,7 @@ def agreement(what, mine, theirs, gate):
   return apart if apart <= gate else f"does not agree: {apart:.1e}"
 
 
-def measure(size, dtype, arguments, results):
+def measure(size, dtype, arguments, results, keep):
   folder, inputs = checkpoint(size, arguments.out), arguments.out / f"{size}-inputs.safetensors"
   write_inputs(folder, inputs)
   environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "OMP_WAIT_POLICY": "passive"}
@@ -149,8 +149,10 @@ def measure(size, dtype, arguments, results):
         apart = "not possible"
       turns = take_turns(what, ablate, peer, arguments.rounds) if isinstance(apart, float) else {}
       results[f"{size} {dtype} {what} {kind}"] = {"agreement": apart, "reason": peer.cannot.get(what), **turns}
+      keep()
     results[f"{size} {dtype} memory {kind}"] = {"peak_bytes": peer.close()}
   results[f"{size} {dtype} memory ablate"] = {"peak_bytes": ablate.close()}
+  keep()
 
 
 def take_turns(what, ablate, peer, rounds):
@@ -244,8 +246,7 @@ def main():
   results = json.loads(kept.read_text()) if kept.exists() else {}
   for size in filter(None, arguments.sizes.split(",")):
     for dtype in arguments.dtypes.split(","):
-      measure(size, dtype, arguments, results)
-      kept.write_text(json.dumps(results, indent=1))
+      measure(size, dtype, arguments, results, lambda: kept.write_text(json.dumps(results, indent=1)))
   lines = list(report(results))
   (arguments.out / "table.md").write_text("\n".join(lines) + "\n")
   print("\n".join(lines))

@@ -211,10 +211,8 @@ extension ForeignReader {
     guard reading.top <= UInt32(operation == .mass ? 0 : ReadingRequest.mostTop) else {
       throw fault("top", "is \(reading.top); a lens answers at most \(ReadingRequest.mostTop), attention mass none")
     }
-    try requireZero(reading._pad, "_pad")
     try requireZero(reading.scores & ~(ABLATE_SCORE_EMBEDDING | ABLATE_SCORE_COSINE), "scores")
     if operation != .lens { try requireZero(reading.scores, "scores") }
-    try requireZero(reading._pad3, "_pad3")
     guard reading.normed <= 1 else { throw fault("normed", "is \(reading.normed), not 0 or 1") }
     let (first, count) = (reading.vocabulary_first, reading.vocabulary_count)
     guard (0...Int64(Int32.max)).contains(first), (0...Int64(Int32.max)).contains(count) else {

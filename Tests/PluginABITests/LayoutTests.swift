@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The committed table, held against the header. After an allowed growth: ABLATE_WRITE_LAYOUT=1 swift test --filter PluginABITests

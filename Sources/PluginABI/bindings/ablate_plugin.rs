@@ -6,8 +6,8 @@ use core::ffi::c_void;
 pub type ablate_status = i32;
 pub type ablate_write = Option<unsafe extern "C" fn(*mut c_void, *const c_void, u64) -> ablate_status>;
 pub type ablate_read = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, u64) -> u64>;
-pub const ABLATE_ABI_MAJOR: u32 = 0;
-pub const ABLATE_ABI_MINOR: u32 = 3;
+pub const ABLATE_ABI_MAJOR: u32 = 1;
+pub const ABLATE_ABI_MINOR: u32 = 0;
 pub const ABLATE_OK: i32 = 0;
 pub const ABLATE_E_INVALID: i32 = -1;
 pub const ABLATE_E_UNSUPPORTED: i32 = -2;
@@ -26,6 +26,7 @@ pub const ABLATE_T_STRV: u32 = 6;
 pub const ABLATE_T_SELECTOR: u32 = 7;
 pub const ABLATE_T_TENSOR: u32 = 8;
 pub const ABLATE_PARAM_REQUIRED: u32 = 1;
+pub const ABLATE_ACCESS_ROWWISE: u32 = 1;
 pub const ABLATE_EDGE_DROP: u32 = 1;
 pub const ABLATE_EDGE_KEEP_ONLY: u32 = 2;
 pub const ABLATE_EDGE_BIAS: u32 = 3;
@@ -195,9 +196,7 @@ pub struct ablate_reading {
     pub forms: u32,
     pub pieces: u32,
     pub top: u32,
-    pub _pad: u32,
     pub scores: u32,
-    pub _pad3: u32,
 }
 
 #[repr(C)]
@@ -352,7 +351,7 @@ pub struct ablate_host {
     pub log: Option<unsafe extern "C" fn(*mut c_void, i32, *const u8)>,
     pub alloc: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> *mut c_void>,
     pub release: Option<unsafe extern "C" fn(*mut c_void, *mut c_void)>,
-    pub random: Option<unsafe extern "C" fn(*mut c_void, u32, u64, u64, *mut u32, u64)>,
+    pub random: Option<unsafe extern "C" fn(*mut c_void, u32, u64, u64, *mut u32, u64) -> ablate_status>,
     pub emit: Option<unsafe extern "C" fn(*mut c_void, u32, *const u8, *const ablate_column, u64, u64) -> ablate_status>,
     pub cancelled: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
     pub select: Option<unsafe extern "C" fn(*mut c_void, *const u8, *const u8, *mut i32, u64) -> i64>,
