@@ -9,6 +9,8 @@ package struct SlurmScripts: Sendable {
   package var workingFolder: String
   /// How many shards the study has.
   package var count: Int
+  /// For `ablate run` and `ablate merge`, `--worker`.
+  package var flags: [String]
   /// Options for sbatch as a user gives them, `--partition=gpu`.
   package var options: [String]
   /// How many tasks may run at once; nil: as many as the cluster lets.
@@ -16,7 +18,7 @@ package struct SlurmScripts: Sendable {
 
   package init(
     name: String, program: String, manifest: String, folder: String, workingFolder: String, count: Int,
-    options: [String], atOnce: Int?
+    flags: [String] = [], options: [String], atOnce: Int?
   ) {
     self.name = name
     self.program = program
@@ -24,6 +26,7 @@ package struct SlurmScripts: Sendable {
     self.folder = folder
     self.workingFolder = workingFolder
     self.count = count
+    self.flags = flags
     self.options = options
     self.atOnce = atOnce
   }
@@ -85,7 +88,7 @@ package struct SlurmScripts: Sendable {
       trap 'asked=SIGUSR1; kill -USR1 "$child"' USR1
       trap 'asked=SIGTERM; kill -TERM "$child"' TERM
       \(quotedForShell(program)) run \(quotedForShell(manifest)) --out \(quotedForShell(folder)) \\
-        --shard "\(shard)/\(count)" &
+        --shard "\(shard)/\(count)"\(moreWords) &
       child=$!
       wait "$child"
       while kill -0 "$child" 2>/dev/null; do wait "$child"; done
@@ -113,12 +116,13 @@ package struct SlurmScripts: Sendable {
     #SBATCH --requeue
     \(userOptions)
     cd \(quotedForShell(workingFolder)) || exit 66
-    \(quotedForShell(program)) merge \(quotedForShell(folder)) && \(quotedForShell(program)) report \
+    \(quotedForShell(program)) merge \(quotedForShell(folder))\(moreWords) && \(quotedForShell(program)) report \
     \(quotedForShell(folder))
 
     """
   }
 
+  private var moreWords: String { flags.map { " \(quotedForShell($0))" }.joined() }
   private var userOptions: String { options.map { "#SBATCH \($0)\n" }.joined() }
 }
 

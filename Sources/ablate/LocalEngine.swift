@@ -9,6 +9,8 @@ struct LocalEngine {
   let manifest: String
   let folder: RunFolder
   let count: Int
+  /// More words for `ablate run`.
+  let flags: [String]
   let atOnce: Int?
 
   /// A shard that has ended, and on which of the groups of processors.
@@ -89,10 +91,12 @@ struct LocalEngine {
     log.seekToEndOfFile()
     let process = Process()
     process.executableURL = URL(fileURLWithPath: taskset)
-    process.arguments = [
-      "--cpu-list", processors.map(String.init).joined(separator: ","), program, "run", manifest, "--out", folder.path,
-      "--shard", "\(shard)/\(count)",
-    ]
+    process.arguments =
+      [
+        "--cpu-list", processors.map(String.init).joined(separator: ","), program, "run", manifest, "--out",
+        folder.path,
+        "--shard", "\(shard)/\(count)",
+      ] + flags
     process.environment = ProcessInfo.processInfo.environment.merging(["OMP_NUM_THREADS": "\(processors.count)"]) { $1 }
     process.standardInput = FileHandle.nullDevice
     (process.standardOutput, process.standardError) = (log, log)

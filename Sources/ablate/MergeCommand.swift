@@ -16,17 +16,20 @@ struct MergeCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("A run folder with shards.", valueName: "run"))
   var folder: String
 
-  func run() throws { try MergeCommand.merge(folder) }
+  @OptionGroup var executor: ExecutorOptions
 
-  static func merge(_ folder: String) throws {
-    let folder = RunFolder(folder)
+  func run() throws { try MergeCommand.merge(RunFolder(folder), executor) }
+
+  static func merge(_ folder: RunFolder, _ executor: ExecutorOptions) throws {
     let (outcome, list) = try merged(folder)
     print(
       "\(outcome.total) trials in \(folder.path): \(outcome.completed) completed, \(outcome.failed) failed, "
         + "\(outcome.total - outcome.completed - outcome.failed) missing; computed with "
         + outcome.instructionSets.joined(separator: ", "))
     try outcome.checkComplete(folder)
-    if try list.parsedManifest().probes.contains(where: { $0.fit != nil }) { try learn(in: folder, list) }
+    if try list.parsedManifest().probes.contains(where: { $0.fit != nil }) {
+      try learn(in: folder, list, executor)
+    }
     try outcome.check(folder)
     print("next: ablate report \(folder.path)")
   }
@@ -38,9 +41,9 @@ struct MergeCommand: ParsableCommand {
   }
 
   /// As `ablate run` does, in the merged folder: the passes are there, and what was learned before is found again.
-  private static func learn(in folder: RunFolder, _ list: ShardList) throws {
+  private static func learn(in folder: RunFolder, _ list: ShardList, _ executor: ExecutorOptions) throws {
     let store = try RunStore(path: folder.store, readOnly: true)
-    let experiment = try Experiment(manifestPath: store.manifestPath(folder))
+    let experiment = try Experiment(manifestPath: store.manifestPath(folder), executor: executor.asked)
     try list.check(experiment.plan, in: folder)
     guard try !store.pending(of: experiment.plan, retryFailed: false).isEmpty else { return }
     let interruption = Interruption()
@@ -53,7 +56,7 @@ struct MergeCommand: ParsableCommand {
       oneInstructionSet: list.oneInstructionSet)
     let start = RunStart(
       experiment: experiment, plan: experiment.plan, session: session,
-      command: "ablate merge \(quotedForShell(folder.path))")
+      command: executor.merging(folder))
     let outcome = try start.run(interruption)
     print("learned from all shards: \(outcome.computed) trials")
   }

@@ -86,33 +86,6 @@ struct MemoryOptions: ParsableArguments {
   }
 }
 
-struct ExecutorOptions: ParsableArguments {
-  @Flag(help: "Run the code of all plugins in sandboxed processes.")
-  var worker = false
-
-  @Flag(help: "Run the code of all plugins in this process, of those too that nobody vouches for.")
-  var inProcess = false
-
-  @Flag(
-    help:
-      "Watch that plugins in this process change no activation that they did not declare, and stop where one does. Slow."
-  )
-  var audit = false
-
-  func validate() throws {
-    guard !(worker && inProcess) else { throw ValidationError("--worker and --in-process exclude each other") }
-  }
-
-  /// Call it before a model is opened.
-  func startAudit() { if audit { MemoryWatch.start() } }
-
-  /// nil: the manifest or a plugin's trust decides.
-  var asked: Placement? {
-    worker
-      ? Placement(.worker, .asked(by: "--worker")) : inProcess ? Placement(.inProcess, .asked(by: "--in-process")) : nil
-  }
-}
-
 struct PluginOptions: ParsableArguments {
   @Option(
     name: .customLong("plugin"),
@@ -122,12 +95,14 @@ struct PluginOptions: ParsableArguments {
 
   @OptionGroup var executor: ExecutorOptions
 
+  @OptionGroup var audit: AuditOptions
+
   @Flag(help: "Compute every row, needed or not.")
   var noReuse = false
 
   /// The plugins, in their order.
   func specs() throws -> [AttachmentSpec] {
-    executor.startAudit()
+    audit.start()
     let (search, keys) = (PluginSearch(base: nil), try KnownKeys())
     return try plugins.map { text in
       let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)

@@ -30,7 +30,7 @@ struct PlanCommand: ParsableCommand {
       let folder = sharding.folder(of: experiment)
       let list = try sharding.list(experiment, count: shards)
       try list.write(to: folder)
-      print(list.table(folder), terminator: "")
+      print(list.table(folder, executor), terminator: "")
       return
     }
     let description = try experiment.described(timed: !json)

@@ -41,6 +41,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var executor: ExecutorOptions
 
+  @OptionGroup var audit: AuditOptions
+
   @Flag(help: "No progress on stderr.")
   var quiet = false
 
@@ -50,7 +52,7 @@ struct RunCommand: ParsableCommand {
       Progress.toStandardError("\nfinishing the example in hand; once more to stop at once\n")
     }
     defer { withExtendedLifetime(sources) {} }
-    executor.startAudit()
+    audit.start()
     let experiment = try Experiment(
       manifestPath: manifest, reuse: !noReuse, memory: memory.gibibytes, executor: executor.asked)
     let folder = RunFolder(out ?? "runs/\(experiment.manifest.name)")
@@ -85,7 +87,7 @@ struct RunCommand: ParsableCommand {
       number, in: folder, plan: plan, provenance: experiment.provenance(shard: "\(number)/\(list.shards.count)"),
       fresh: fresh, oneInstructionSet: list.oneInstructionSet)
     try start(experiment, plan, session).run(interruption).tell(session)
-    print("next: ablate merge \(folder.path), when all shards are done")
+    print("next: \(executor.merging(folder)), when all shards are done")
   }
 
   private func start(_ experiment: Experiment, _ plan: Plan, _ session: RunSession) -> RunStart {

@@ -24,7 +24,7 @@ struct ShardingOptions: ParsableArguments {
 
 extension ShardList {
   /// For a terminal.
-  func table(_ folder: RunFolder) -> String {
+  func table(_ folder: RunFolder, _ executor: ExecutorOptions) -> String {
     let total = shards.reduce(0) { $0 + $1.cost }
     let rows = shards.enumerated().map { index, shard in
       let share = 100 * Double(shard.cost) / Double(max(1, total))
@@ -35,7 +35,8 @@ extension ShardList {
     return
       (["\(folder.shardList): \(shards.count) shards"] + rows
       + [
-        "next: ablate run MANIFEST --out \(folder.path) --shard I/\(shards.count) for each, then ablate merge \(folder.path)"
+        "next: \((["ablate run MANIFEST"] + executor.words).joined(separator: " ")) --out \(folder.path) --shard I/\(shards.count) "
+          + "for each, then \(executor.merging(folder))"
       ])
       .joined(separator: "\n") + "\n"
   }

@@ -33,6 +33,8 @@ struct SubmitCommand: ParsableCommand {
       "An option for sbatch, for instance --sbatch-arg=--partition=long; may be repeated.", valueName: "option"))
   var sbatchArg: [String] = []
 
+  @OptionGroup var executor: ExecutorOptions
+
   @Option(help: "How many shards run at once, at most.")
   var atOnce: Int?
 
@@ -44,13 +46,13 @@ struct SubmitCommand: ParsableCommand {
   }
 
   func run() throws {
-    let experiment = try Experiment(manifestPath: manifest)
+    let experiment = try Experiment(manifestPath: manifest, executor: executor.asked)
     let folder = RunFolder(absolute(sharding.folder(of: experiment).path))
     let list = try self.list(experiment, folder)
     let queue = SlurmQueue(folder: folder)
     let states = try ShardStates(folder, list, queue: queue.tasks())
     guard !states.unattended.isEmpty else {
-      print(states.text + "nothing to submit; when all shards are done: ablate merge \(folder.path)")
+      print(states.text + "nothing to submit; when all shards are done: \(executor.merging(folder))")
       return
     }
     switch engine {
@@ -73,8 +75,8 @@ struct SubmitCommand: ParsableCommand {
   private func submit(_ experiment: Experiment, _ list: ShardList, _ shards: [Int], _ queue: SlurmQueue) throws {
     let scripts = SlurmScripts(
       name: experiment.manifest.name, program: program, manifest: absolute(manifest), folder: queue.folder.path,
-      workingFolder: FileManager.default.currentDirectoryPath, count: list.shards.count, options: sbatchArg,
-      atOnce: atOnce)
+      workingFolder: FileManager.default.currentDirectoryPath, count: list.shards.count, flags: executor.words,
+      options: sbatchArg, atOnce: atOnce)
     let arrays = SlurmScripts.chunks(of: shards, limit: try SlurmQueue.maxArraySize()).enumerated().map {
       (file: $0 == 0 ? "slurm/array.sbatch" : "slurm/array-\($0 + 1).sbatch", chunk: $1)
     }
@@ -96,10 +98,11 @@ struct SubmitCommand: ParsableCommand {
 
   private func runHere(_ list: ShardList, _ shards: [Int], _ folder: RunFolder) throws {
     let local = LocalEngine(
-      program: program, manifest: absolute(manifest), folder: folder, count: list.shards.count, atOnce: atOnce)
+      program: program, manifest: absolute(manifest), folder: folder, count: list.shards.count, flags: executor.words,
+      atOnce: atOnce)
     if dryRun {
       print(
-        "would run here: shards \(SlurmScripts.ranges(shards)) of \(list.shards.count), then ablate merge \(folder.path)"
+        "would run here: shards \(SlurmScripts.ranges(shards)) of \(list.shards.count), then \(executor.merging(folder))"
       )
       return
     }
@@ -115,7 +118,7 @@ struct SubmitCommand: ParsableCommand {
     } catch { failure = error }
     if let failure, interruption.isRequested { throw failure }
     do {
-      try MergeCommand.merge(folder.path)
+      try MergeCommand.merge(folder, executor)
     } catch { throw failure ?? error }
     if let failure { throw failure }
   }

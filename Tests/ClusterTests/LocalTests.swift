@@ -1,3 +1,4 @@
+import Diagnostics
 import Experiments
 import Foundation
 import Glibc
@@ -18,6 +19,26 @@ struct LocalTests {
     #expect(reports[0] == reports[1] && reports[0].contains("27 of 27 trials"))
     let again = try Shell.run(study.submit("--engine", "local"))
     #expect(again.status == 0 && again.output.contains("nothing to submit"), "\(again.output)")
+  }
+
+  @Test func `plugins of a submitted study run where the command says, in its shards and in what it would submit`()
+    throws
+  {
+    let study = try SlowStudy(examples: 2, milliseconds: 0)
+    let answer = try Shell.run(study.submit("--engine", "local", "--shards", "2", "--worker"))
+    #expect(answer.status == 0, "\(answer.output)")
+    for shard in 1...2 {
+      let provenance = try String(contentsOfFile: study.run.shard(shard).file("provenance.json"), encoding: .utf8)
+      let executors = try JSON(parsing: provenance)["plugin_executors"]
+      for plugin in ["./slow", "attention-knockout", "logit-lens"] {
+        #expect(executors?[plugin]?.text == "worker, asked for by --worker", "\(provenance)")
+      }
+    }
+    let other = study.folder.file("other")
+    let command = [try #require(Shell.ablate), "submit", study.manifest, "--out", other]
+    let scripts = try Shell.run(command + ["--shards", "2", "--by-count", "--in-process", "--dry-run"])
+    #expect(scripts.output.contains(#"--shard "$SLURM_ARRAY_TASK_ID/2" --in-process &"#), "\(scripts.output)")
+    #expect(scripts.output.contains("merge \(other) --in-process && "), "\(scripts.output)")
   }
 
   @Test func `a failing shard lets the others end, and its exit code is the command's`() throws {

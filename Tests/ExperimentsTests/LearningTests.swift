@@ -452,7 +452,9 @@ struct LearnedRunTests {
     #expect(again.contains("8 trials in ") && again.contains(": 0 computed now, 8 stored before"), "\(again)")
     #expect(try finish(["status", study]).contains("shards: 3 done"))
 
-    #expect(try finish(["merge", study]).contains("learned from all shards: 24 trials"))
+    #expect(try finish(["merge", study, "--worker"]).contains("learned from all shards: 24 trials"))
+    let provenance = try JSON(parsing: String(contentsOfFile: study + "/provenance.json", encoding: .utf8))
+    #expect(provenance["plugin_executors"]?["nearest-mean"]?.text == "worker, asked for by --worker")
     let learned = try values(folder, "study")
     #expect(try learned == values(folder))
     #expect(try !finish(["merge", study]).contains("learned from") && values(folder, "study") == learned)

@@ -321,10 +321,11 @@ struct ShardTests {
     #expect(SlurmScripts.ranges([1, 2, 3, 7, 9, 10]) == "1-3,7,9-10")
     let scripts = SlurmScripts(
       name: "s", program: "/a b/ablate", manifest: "/m.yaml", folder: "/run", workingFolder: "/w", count: 2500,
-      options: ["--partition=long"], atOnce: 4)
+      flags: ["--worker"], options: ["--partition=long"], atOnce: 4)
     let text = scripts.array(chunks[1])
     #expect(text.contains("#SBATCH --array=1-2%4\n") && text.contains("#SBATCH --partition=long\n"))
-    #expect(text.contains(#"--shard "$((SLURM_ARRAY_TASK_ID + 1000))/2500""#) && text.contains("'/a b/ablate' run"))
+    #expect(text.contains(#"--shard "$((SLURM_ARRAY_TASK_ID + 1000))/2500" --worker &"#))
+    #expect(text.contains("'/a b/ablate' run") && scripts.merge.contains("merge /run --worker && '/a b/ablate' report"))
   }
 }
 
