@@ -48,7 +48,7 @@ extension Check {
   /// Whether it says something of a plugin in Python, which has no library and a process of its own.
   var concernsPython: Bool {
     switch self {
-    case .manifest, .library, .create, .plan, .determinism, .views, .edges, .lanes, .badNumbers, .noChange: true
+    case .manifest, .library, .create, .plan, .determinism, .views, .edges, .lanes, .badNumbers, .noChange, .state: true
     default: false
     }
   }

@@ -121,7 +121,7 @@ extension CheckedPlugin {
       let before = ProcessState()
       _ = try life { _ in }.run(plugin)
       try expectUnchanged(since: before, by: "a life of it")
-    case .state: try LearnedState(plugin, sdk(plugin), seed: seed).check()
+    case .state: try LearnedState(plugin, seed: seed).check()
     case .manifest, .library, .note, .symbols, .load, .knownAnswer: break
     }
   }

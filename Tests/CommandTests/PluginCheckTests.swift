@@ -79,6 +79,59 @@ import Testing
     #expect(try failed("./bad", in: scratch) == [check ?? fault.replacingOccurrences(of: "_", with: "-")])
   }
 
+  /// A probe in Python that learns, whose state carries its checksum.
+  private static let learner = """
+    import zlib
+    import numpy as np
+    from ablate_plugin import Reading
+
+    class Plugin:
+        def __init__(self, host, model, parameters): pass
+        def plan(self, item): return [Reading("capture", "text", "resid_post", labels="part")]
+        def begin(self, features, classes): self.means, self.counts = np.zeros((classes, features)), np.zeros(classes)
+        def batch(self, features, classes, images):
+            np.add.at(self.means, classes, features)
+            np.add.at(self.counts, classes, 1)
+        def end(self): self.means /= self.counts[:, None]
+        def predict(self, features):
+            d = -((features[:, None, :] - self.means[None]) ** 2).sum(axis=2)
+            d -= d.max(axis=1, keepdims=True)
+            return d - np.log(np.exp(d).sum(axis=1, keepdims=True))
+        def save(self):
+            state = np.array(self.means.shape, "<i8").tobytes() + self.means.tobytes()
+            return zlib.crc32(state).to_bytes(4, "little") + state
+        def load(self, state):
+            if zlib.crc32(state[4:]).to_bytes(4, "little") != state[:4]: raise ValueError("this is not what save wrote")
+            self.means = np.frombuffer(state[20:]).reshape(np.frombuffer(state[4:20], "<i8"))
+
+    """
+
+  @Test(
+    arguments: [
+      ("", "", nil),
+      ("reshape(np.frombuffer(state[4:20], \"<i8\"))", "reshape(3, 6) * 2", "answers with other numbers"),
+      ("self.means /= self.counts[:, None]", "self.means += np.random.rand(1)", "other bits the second time"),
+      ("raise ValueError(\"this is not what save wrote\")", "return", "load takes its state cut after 0 bytes"),
+      (
+        "raise ValueError(\"this is not what save wrote\")", "__import__('ctypes').string_at(0)",
+        "given bytes that it did not save, at load: it ended with signal 11 (SIGSEGV)"
+      ),
+    ] as [(String, String, String?)])
+  func `checks what a probe in Python has learned, in its worker`(part: String, faulty: String, words: String?) throws {
+    let scratch = try Scratch()
+    try scratch.write(part.isEmpty ? Self.learner : Self.learner.replacing(part, with: faulty), to: "bad/bad.py")
+    try scratch.write(
+      """
+      {"ablate": 0, "id": "bad", "version": "1.0.0", "kind": "probe", "grade": "python", "library": "bad.py",
+       "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json", "params": [],
+       "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "r"}]}
+      """, to: "bad/plugin.json")
+    let arguments = ["plugin", "check", "./bad"] + (words == nil ? [] : ["--only", "state"])
+    let outcome = try Command.run(arguments, in: scratch)
+    #expect(outcome.status == (words == nil ? 0 : 70), "\(outcome.output)\(outcome.errors)")
+    #expect(outcome.output.contains(words ?? "passed  state"), "\(outcome.output)\(outcome.errors)")
+  }
+
   @Test func `fails a broken plugin.json, a cut library, another's note and a wrong known answer by their checks`()
     throws
   {

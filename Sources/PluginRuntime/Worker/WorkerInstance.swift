@@ -16,8 +16,8 @@ package final class WorkerInstance: PluginCalls {
   let limits: WorkerLimits
   private(set) var worker: WorkerProcess?
   private var isDestroyed = false
-  /// Why workers ended.
-  private var ends: [String] = []
+  /// At which calls its workers ended, and why.
+  package private(set) var ends: [String] = []
   private var openLanes: Set<UInt32> = []
   /// Lanes that were open in a worker that ended.
   private var lostLanes: [UInt32: String] = [:]
