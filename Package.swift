@@ -80,7 +80,7 @@ let package = Package(
     .executableTarget(name: "statistics-benchmark", dependencies: ["Statistics"], path: "Benchmarks/Statistics"),
     .executableTarget(
       name: "plugin-benchmark", dependencies: ["PluginRuntime"], path: "Benchmarks/Plugins",
-      exclude: ["twice.c", "twice_plain.c", "twice.swift"]),
+      exclude: ["twice.c", "twice_plain.c", "twice.swift", "twice.py"]),
     // tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     tests("CheckpointsTests", ["Checkpoints", "TestSupport"], exclude: ["Fixtures"]),

@@ -1,6 +1,6 @@
-// What a call into a plugin costs, by language and executor, and what a worker costs to start.
+// What a call into a plugin costs, by language and executor, what a worker costs to start, and how big the bundled plugins are.
 //
-//     swift build -c release --product ablate-worker && swift run -c release plugin-benchmark
+//     make plugins && swift build -c release --product ablate-worker && swift run -c release plugin-benchmark
 //
 // Each plugin doubles the first element of a view. Plugins are built here, from the sources beside this file.
 
@@ -26,19 +26,23 @@ func run(_ arguments: [String]) throws {
 func plugin(_ name: String, _ command: [String], plain: Bool = false) throws -> PluginManifest {
   let library = "\(name).so"
   try run(command + ["-o", "\(folder)/\(library)"])
+  return try manifest(library, plain ? .plain : .sdk)
+}
+
+func manifest(_ library: String, _ grade: PluginManifest.Grade) throws -> PluginManifest {
   let places = ["tower", "site", "layers", "tokens"].map {
     #"{"id": "\#($0)", "type": "\#($0 == "layers" || $0 == "tokens" ? "selector" : "str")", "doc": "where"}"#
   }.joined(separator: ", ")
-  let grade =
-    plain
+  let more =
+    grade == .plain
     ? """
-    "grade": "plain", "params": [\(places)], "plain": {"symbol": "twice", "signature": "i32(f32*[n]:rw, i64 n)",
+    , "params": [\(places)], "plain": {"symbol": "twice", "signature": "i32(f32*[n]:rw, i64 n)",
     "bind": ["view.data", "view.count"], "known_answer": {"input": [1, 3], "expect": [2, 3]}}
-    """ : #""grade": "sdk""#
+    """ : ""
   let json = """
     {"ablate": 1, "id": "twice", "version": "1.0.0", "kind": "intervention", "library": "\(library)",
      "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
-     "footprint": [{"tower": "text", "sites": ["all"], "access": "rw"}], \(grade)}
+     "footprint": [{"tower": "text", "sites": ["all"], "access": "rw"}], "grade": "\(grade.rawValue)"\(more)}
     """
   return try PluginManifest(json: Data(json.utf8), path: "\(folder)/plugin.json")
 }
@@ -91,19 +95,34 @@ let swift = try plugin(
     "\(sources)/twice.swift",
   ])
 let plain = try plugin("twice_plain", cc + ["\(sources)/twice_plain.c"], plain: true)
+try run(["cp", "\(sources)/twice.py", folder])
+let python = try manifest("twice.py", .python)
 
 print("a call with one slice                               p50       p99")
 for (name, manifest) in [("C", c), ("Swift", swift), ("plain C function (libffi)", plain)] {
   let calls = try open(manifest, .inProcess)
   try measure("in process, \(name), [16, 64]", calls, rows: 16, batch: 100, per: 1, unit: "ns")
 }
-for rows in [16, 640, 16384] {
-  let size = rows * 64 * 4
-  let bytes = size < 1 << 20 ? "\(size >> 10) KiB" : "\(size >> 20) MiB"
-  try measure("worker, C, [\(rows), 64] = \(bytes)", open(c, .worker), rows: rows, batch: 1, per: 1e3, unit: "us")
+for (name, manifest) in [("C", c), ("Python", python)] {
+  for rows in [16, 640, 16384] {
+    let size = rows * 64 * 4
+    let bytes = size < 1 << 20 ? "\(size >> 10) KiB" : "\(size >> 20) MiB"
+    let calls = try open(manifest, .worker)
+    try measure("worker, \(name), [\(rows), 64] = \(bytes)", calls, rows: rows, batch: 1, per: 1e3, unit: "us")
+  }
 }
 try measure("worker, Swift, [16, 64]", open(swift, .worker), rows: 16, batch: 1, per: 1e3, unit: "us")
 try measure("worker, plain, [16, 64]", open(plain, .worker), rows: 16, batch: 1, per: 1e3, unit: "us")
 print("\nstart of a worker, plugin loaded and made           p50       p99")
-tell("C", try times(50) { try open(c, .worker).destroy() }, per: 1e6, unit: "ms")
-tell("Swift", try times(50) { try open(swift, .worker).destroy() }, per: 1e6, unit: "ms")
+for (name, manifest) in [("C", c), ("Swift", swift), ("Python", python)] {
+  tell(name, try times(100) { try open(manifest, .worker).destroy() }, per: 1e6, unit: "ms")
+}
+
+print("\nlibraries of the bundled plugins")
+for name in try FileManager.default.contentsOfDirectory(atPath: "\(root)/Plugins").sorted() {
+  let path = "\(root)/Plugins/\(name)/plugin.json"
+  guard FileManager.default.fileExists(atPath: path) else { continue }
+  let library = try PluginManifest(path: path).libraryPath
+  let bytes = try FileManager.default.attributesOfItem(atPath: library)[.size] as? Int ?? 0
+  print(name.padding(toLength: 44, withPad: " ", startingAt: 0), String(format: "%9.1f KiB", Double(bytes) / 1024))
+}
