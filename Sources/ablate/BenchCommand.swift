@@ -34,14 +34,14 @@ struct BenchCommand: ParsableCommand {
     if let sweep { return try sweep.measure(model, input, repeats: repeats) }
     let (clean, hooked) = (try session(model, [], reuse: false), try session(model, specs, reuse: false))
     if paced { return try runPaced(hooked, input) }
-    var times: (clean: [Double], hooked: [Double], visits: Int) = ([], [], 0)
-    for _ in 0...repeats {  // the first round compiles kernels and does not count; the two kinds alternate
-      times.clean.append(try time(clean, input).milliseconds)
-      let run = try time(hooked, input)
-      times.hooked.append(run.milliseconds)
-      times.visits = run.visits
-    }
-    let plain = median(times.clean.dropFirst())
+    // The first round compiles kernels and does not count; the two kinds alternate.
+    let rounds = try (0...repeats).map { _ in (clean: try time(clean, input), hooked: try time(hooked, input)) }
+      .dropFirst()
+    try tellClean(model, input, milliseconds: median(rounds.map(\.clean.milliseconds)))
+    if !specs.isEmpty { tellPlugins(hooked, Array(rounds)) }
+  }
+
+  private func tellClean(_ model: VisionLanguageModel, _ input: ModelInput, milliseconds: Double) throws {
     let giga = 2e-9 * Double(model.multiplyAdds(input))
     let peak = try productGigaflops(model.engine, model.dtype)
     print(
@@ -49,17 +49,24 @@ struct BenchCommand: ParsableCommand {
     )
     let product = "\(model.dtype.rawValue) product of 1024 x 4096 x 4096"
     print(String(format: "peak   %.0f GFLOP/s at best, %.0f kept up for 3 s (%@)", peak.best, peak.keptUp, product))
-    let reached = giga / plain * 1e3
+    let reached = giga / milliseconds * 1e3
     print(
       String(
-        format: "clean  %.2f ms, %.2f GFLOP, %.0f GFLOP/s, %.0f %% of the best, %.0f %% of what is kept up", plain, giga,
-        reached, reached / peak.best * 100, reached / peak.keptUp * 100))
-    guard !specs.isEmpty else { return }
-    let extra = median(times.hooked.dropFirst()) - plain
+        format: "clean  %.2f ms, %.2f GFLOP, %.0f GFLOP/s, %.0f %% of the best, %.0f %% of what is kept up",
+        milliseconds, giga, reached, reached / peak.best * 100, reached / peak.keptUp * 100))
+  }
+
+  /// What plugins add to the clean pass of their own round, as a share of it: a machine that slows down slows both.
+  private func tellPlugins(_ session: Session, _ rounds: [(clean: Pass, hooked: Pass)]) {
+    let extra = rounds.map { $0.hooked.milliseconds - $0.clean.milliseconds }
+    let shares = zip(extra, rounds).map { $0 / $1.clean.milliseconds * 100 }.sorted()
+    let visits = rounds[0].hooked.visits
     print(
       String(
-        format: "plugin %.2f ms, %+.2f %%; %d visits, %.0f ns each", plain + extra, extra / plain * 100, times.visits,
-        extra * 1e6 / Double(max(1, times.visits))))
+        format: "plugin %.2f ms, %+.2f %% of a clean pass (%+.2f to %+.2f); %d visits, %.0f ns each",
+        median(rounds.map(\.hooked.milliseconds)), median(shares), shares[0], shares[shares.count - 1], visits,
+        median(extra) * 1e6 / Double(max(1, visits))))
+    for (plugin, placement) in session.placements { print("       \(plugin): \(placement)") }
   }
 
   private func runPaced(_ hooked: Session, _ input: ModelInput) throws {
@@ -84,7 +91,10 @@ struct BenchCommand: ParsableCommand {
     }
   }
 
-  private func time(_ session: Session, _ input: ModelInput) throws -> (milliseconds: Double, visits: Int) {
+  /// One forward pass and what plugins had of it.
+  private typealias Pass = (milliseconds: Double, visits: Int)
+
+  private func time(_ session: Session, _ input: ModelInput) throws -> Pass {
     let start = ContinuousClock.now
     let outcome = try session.run(
       Item(id: "bench", index: 0, input: input), conditions: ["condition"], .init(outputRows: [input.ids.count - 1]))[0]
