@@ -20,6 +20,9 @@ package protocol Evaluator {
   /// The probe of this name, made anew; its random numbers follow from `fit`.
   func learner(_ probe: String, fit: String) throws -> LearnedProbe
 
+  /// How what a probe has learned to answer is read, if it is a lens; nil of one that tells classes apart.
+  func lens(of probe: String) -> LensReader?
+
   /// What computed, known only afterwards: kernels, threads. An object; goes into the provenance.
   var facts: JSON { get }
 }
@@ -28,6 +31,8 @@ extension Evaluator {
   package var facts: JSON { .object([]) }
 
   package func captures(of probe: String) -> String { probe }
+
+  package func lens(of probe: String) -> LensReader? { nil }
 
   package func learner(_ probe: String, fit: String) throws -> LearnedProbe {
     throw ExperimentError.learning(probe: probe, what: "this evaluator has no probes that learn", remedy: "")

@@ -16,6 +16,8 @@ package struct ModelEvaluator: Evaluator {
   let session: Session
   private let probes: [ProbeSpec]
   private let words: [WordCount]
+  /// Of the probes that are lenses that learn.
+  private var lenses: [String: LensReader] = [:]
   /// Of all examples so far, in their order.
   private(set) var leftOut: [LeftOut] = []
 
@@ -57,14 +59,16 @@ package struct ModelEvaluator: Evaluator {
     words =
       manifest.probes.contains { $0.control == .randomWord }
       ? try examples.wordCounts.map { WordCount(label: try model.label("word", $0.word), count: $0.count) } : []
-    for probe in manifest.probes { try checkLens(probe) }
+    for probe in manifest.probes {
+      guard let fit = probe.fit, let lens = try learner(probe.name, fit: "").lens else { continue }
+      try ModelEvaluator.check(fit, ofLens: probe)
+      lenses[probe.name] = lens
+    }
   }
 
   /// A lens that learns has neither a control task nor a code.
-  private func checkLens(_ probe: ProbeDefinition) throws {
-    guard let fit = probe.fit, fit.controlTask || fit.train == nil && !fit.portions.isEmpty,
-      try learner(probe.name, fit: "").lens != nil
-    else { return }
+  private static func check(_ fit: FitDefinition, ofLens probe: ProbeDefinition) throws {
+    guard fit.controlTask || fit.train == nil && !fit.portions.isEmpty else { return }
     throw ExperimentError.manifest(
       place: probe.use.place,
       what: "'\(probe.use.plugin)' is a lens, and knows no classes for a control task or a code",
@@ -101,6 +105,8 @@ package struct ModelEvaluator: Evaluator {
   }
 
   package func captures(of probe: String) -> String { session.captures(of: probe) }
+
+  package func lens(of probe: String) -> LensReader? { lenses[probe] }
 
   package func learner(_ name: String, fit: String) throws -> LearnedProbe {
     guard let probe = probes.first(where: { $0.name == name }) else {

@@ -140,7 +140,7 @@ struct LearningRunner {
       let waiting = pending.filter { $0.probes.contains(name) && !failed.contains($0.trial.key) }
       guard !waiting.isEmpty else { continue }
       let start = DispatchTime.now().uptimeNanoseconds
-      var training = try training(of: probe, evaluator, checkpoint: checkpoint)
+      var training = training(of: probe, evaluator, checkpoint: checkpoint)
       do {
         let conditions = plan.manifest.conditions.map(\.name).filter { name in
           waiting.contains { $0.trial.condition == name }
@@ -161,12 +161,12 @@ struct LearningRunner {
 
   private func training(
     of probe: Learner, _ evaluator: any Evaluator, only unit: Int? = nil, checkpoint: @escaping () throws -> Void
-  ) throws -> ProbeTraining {
+  ) -> ProbeTraining {
     ProbeTraining(
       plan: plan, lessons: probe.lessons, model: model, probe: probe.definition, fit: probe.fit,
       captures: probe.captures, features: features, fits: fits, units: units, only: unit,
       make: { try evaluator.learner(probe.definition.name, fit: $0) },
-      lens: try evaluator.learner(probe.definition.name, fit: "").lens, checkpoint: checkpoint)
+      lens: evaluator.lens(of: probe.definition.name), checkpoint: checkpoint)
   }
 
   /// What all probes say of one example, learned anew: every activation is read again, each trial alone, and the fits that have not seen
@@ -192,7 +192,7 @@ struct LearningRunner {
           try keep(outcome, trial, wanted: [name])
         }
       }
-      var training = try training(of: probe, evaluator, only: units[example]) {}
+      var training = training(of: probe, evaluator, only: units[example]) {}
       do { found.merge(try training.rows(conditions: conditions)) { $0 + $1 } } catch ExperimentError.learning {
         continue  // It refused in the run as well, and has no rows there.
       }
