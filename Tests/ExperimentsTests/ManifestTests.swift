@@ -225,6 +225,15 @@ import Experiments
     #expect(refusal(String(repeating: "- ", count: 100_000)).contains("not YAML"))
     #expect(refusal("a: &a [1]\nb: *c").contains("here/x.yaml"))
     #expect(refusal("name: \"\u{1}\"").contains("here/x.yaml"))
+    let bomb = (1...30).map { "&a\($0) [*a\($0 - 1), *a\($0 - 1)]" }.joined(separator: ", ")
+    let with = minimal + "\nprobes: { p: { plugin: x, with: { a: [&a0 [1, 1], \(bomb)] } } }"
+    #expect(refusal(with).contains("'probes.p.with.a[0]' is not a single value"))
+  }
+
+  @Test func `Norway is a word, and a tag makes nothing of a value`() throws {
+    #expect(try load(minimal.replacingOccurrences(of: "[m]", with: "[no]")).models.map(\.name) == ["no"])
+    #expect(refusal(minimal + "\nseed: !!python/object/apply:os.system [ls]").contains("'seed' is not a single value"))
+    #expect(refusal(minimal + "\nseed: !!python/name:os.system x").contains("'seed' is not a whole number"))
   }
 
   @Test func `the resolved manifest is a manifest and loads to the same value`() throws {

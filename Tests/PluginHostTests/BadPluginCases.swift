@@ -3,7 +3,7 @@ import PluginHost
 import PluginRuntime
 import Testing
 
-/// A plugin of Tests/Fixtures/bad-plugins, and what becomes of its lane in a worker. The numbers are those of the list in docs/plugins.md.
+/// A plugin of Tests/Fixtures/bad-plugins, and what becomes of its lane in a worker. The numbers are those of the list in docs/bad-plugins.md.
 struct BadPlugin: Sendable, CustomTestStringConvertible {
   /// The source's name.
   let name: String
@@ -51,7 +51,10 @@ struct BadPlugin: Sendable, CustomTestStringConvertible {
     BadPlugin("45-emit-count", "emit.n_rows: is 1000000000; at most 16777216"),
     BadPlugin("45-emit-text", "columns[0].data: row 0 is not UTF-8"),
     BadPlugin("45-float-mode", "changed how the processor computes: rounding, or denormals to zero"),
-    BadPlugin("45-surroundings", at: "end_lane", "changed what is the host's: the current folder"),
+    BadPlugin(
+      "45-surroundings", at: "end_lane",
+      "changed what is the host's: the current folder, the locale, the handler of signal 8, descriptor 0, which it "
+        + "closed, descriptor 1, which it closed, descriptor 2, which it closed"),
     BadPlugin("45-closes-line", "it left the process with status 0 instead of returning"),
     BadPlugin("45-opens-file", "a call out of order: no file: Permission denied"),
     BadPlugin("45-network", "a call out of order: no socket: Operation not permitted"),

@@ -2,7 +2,7 @@ import Foundation
 import PluginRuntime
 import Testing
 
-/// Cases 1 to 17 of the list in docs/plugins.md that `PluginRuntimeTests` does not have: what is refused before any code of the library
+/// Cases 1 to 17 of the list in docs/bad-plugins.md that `PluginRuntimeTests` does not have: what is refused before any code of the library
 /// runs. Offsets are those of the ELF header (e_phoff 32) and of its program headers of 56 bytes.
 @Suite struct `a library is refused before it is loaded` {
   /// The bytes of a good library, with a look into its program headers.
@@ -130,6 +130,13 @@ import Testing
     mkfifo("\(shop.folder)/pipe.so", 0o600)
     #expect(fault("\(shop.folder)/link.so") == .symbolicLink)
     for file in ["\(shop.folder)/pipe.so", "/dev/zero", shop.folder] { #expect(fault(file) == .notAFile, "\(file)") }
+  }
+
+  @Test func `that is larger than any library`() throws {
+    let shop = try PluginWorkshop()
+    let path = try shop.write("", to: "huge.so")
+    truncate(path, 1 << 30)
+    #expect(fault(path) == .tooLarge(bytes: 1 << 30, cap: 256 << 20))
   }
 
   @Test(.enabled(if: geteuid() == 0, "only root can give a file away"))

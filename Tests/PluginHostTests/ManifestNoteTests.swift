@@ -61,6 +61,20 @@ import Testing
     for cut in owner - 16..<owner + 64 { _ = pluginError { _ = try ELFImage(Array(bytes[..<cut]), path: "cut.so") } }
   }
 
+  @Test func `that is no JSON, or longer than any plugin.json, is refused in words, case 21`() throws {
+    let shop = try PluginWorkshop()
+    let manifest = try shop.manifest(library: "noted.so")
+    func error(_ note: String) throws -> PluginError? {
+      _ = try build(note, in: shop)
+      return pluginError { _ = try PluginDossier(manifest) }
+    }
+    #expect(try error("{\"ablate\": 0")?.diagnosis.what.contains("is not JSON") == true)
+    let spaces = String(repeating: " ", count: 1 << 20)
+    let long = try error(spaces + String(decoding: manifest.source, as: UTF8.self))
+    #expect(
+      long?.diagnosis.what == "has a broken note: its plugin.json has \(spaces.count + manifest.source.count) bytes")
+  }
+
   @Test func `is not needed, and two of them are one too many`() throws {
     let shop = try PluginWorkshop()
     let manifest = try shop.manifest(library: "noted.so")

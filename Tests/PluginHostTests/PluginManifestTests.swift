@@ -30,7 +30,7 @@ import Testing
       ("id", "7", "id", ""), ("ablate", "0", "ablate", ""),
       ("kind", "\"interventoin\"", "kind", "did you mean 'intervention'?"),
       ("library", "\"../p.so\"", "library", ""), ("library", "\"a/p.so\"", "library", ""),
-      ("library", "\"..\"", "library", ""),
+      ("library", "\"..\"", "library", ""), ("library", #""p.so\u0000""#, "library", ""),
       ("abi", #"{"major": 2, "min_minor": 0}"#, "abi", ""), ("abi", #"{"major": 1, "min_minor": 9}"#, "abi", ""),
       ("footprint", "[]", "footprint", ""), ("kind", "\"probe\"", "footprint", ""),
       ("footprint", #"[{"tower": "text", "sites": [], "access": "r"}]"#, "footprint[0].sites", ""),
@@ -66,6 +66,28 @@ import Testing
   func `that is no JSON object is refused and never traps`(text: String) {
     let error = pluginError { _ = try PluginManifest(json: Data(text.utf8), path: "p.json") }
     #expect(error?.diagnosis.exit == .badData)
+  }
+
+  @Test func `in UTF-16, or that is a pipe, a folder or huge, is refused and nothing hangs`() throws {
+    let wide = pluginError { _ = try PluginManifest(json: Data([0xFF, 0xFE, 0x7B, 0, 0x7D, 0]), path: "p.json") }
+    #expect(wide?.diagnosis.what == "is not UTF-8 text")
+    let shop = try PluginWorkshop()
+    mkfifo("\(shop.folder)/pipe", 0o600)
+    truncate(try shop.write("", to: "huge"), 1 << 30)
+    for (name, fault) in [
+      ("pipe", LibraryFault.notAFile), ("", .notAFile), ("huge", .tooLarge(bytes: 1 << 30, cap: 256 << 20)),
+    ] {
+      let path = "\(shop.folder)/\(name)"
+      #expect(pluginError { _ = try PluginManifest(path: path) } == .library(path: path, fault: fault))
+    }
+  }
+
+  @Test func `of a plain function without a known answer is refused`() throws {
+    let plain =
+      #""plain", "plain": {"symbol": "f", "signature": "i32(f32*[n]:rw, i64 n)", "bind": ["view.data", "view.count"]}"#
+    let text = String(decoding: try read().source, as: UTF8.self).replacing(#""sdk""#, with: plain)
+    let error = pluginError { _ = try PluginManifest(json: Data(text.utf8), path: "p.json") }
+    #expect(error == .manifest(path: "p.json", at: "plain.known_answer", problem: "is missing"))
   }
 
   @Test(arguments: [

@@ -50,10 +50,10 @@ import Testing
     static ablate_status batch(void *s, const ablate_tensor *f, const int32_t *c, const uint64_t *i, ablate_error *e) {
       return 0; }
     static ablate_status end(void *s, ablate_error *e) { END return 0; }
-    static ablate_status save(void *s, ablate_write w, void *t, ablate_error *e) {
+    static ablate_status save(void *s, ablate_write w, void *t, ablate_error *e) { SAVE
       static char block[1 << 20]; for (int i = 0; i < 40; i++) { block[7] = i; if (w(t, block, sizeof block)) return -1; }
       return 0; }
-    static ablate_status load(void *s, ablate_read r, void *t, ablate_error *e) {
+    static ablate_status load(void *s, ablate_read r, void *t, ablate_error *e) { LOAD
       static char block[1 << 20]; for (int i = 0; i < 40; i++) if (r(t, block, sizeof block) != sizeof block || block[7] != i)
         return -1;
       return r(t, block, 1) == 0 ? 0 : -1; }
@@ -64,9 +64,12 @@ import Testing
     static const void *extension(void *s, const char *id) { return strcmp(id, ABLATE_EXT_FIT) ? 0 : &fit; }
     """
 
-  private func fit(end: String = "", predict: String = "", _ use: (LearnedProbe) throws -> Void) throws {
+  private func fit(
+    end: String = "", predict: String = "", save: String = "", load: String = "", _ use: (LearnedProbe) throws -> Void
+  ) throws {
     let workshop = try PluginWorkshop()
     let body = Self.functions.replacing("END", with: end).replacing("PREDICT", with: predict)
+      .replacing("SAVE", with: save).replacing("LOAD", with: load)
     let source = "#include <unistd.h>\n" + PluginWorkshop.source(descriptor: ", .extension = extension", body: body)
     try workshop.compile(source, to: "bad.so", ["-shared", "-fPIC", "-w"])
     let probe = try LearnedProbe(
@@ -118,6 +121,19 @@ import Testing
       #expect(state.count == 40 << 20)
       try probe.load(state, outputs: 2)
       #expect(pluginError { try probe.load(Array(state.dropLast()), outputs: 2) } != nil)
+    }
+  }
+
+  @Test func `whose load crashes on another's bytes, or whose save never ends, are told so, case 46`() throws {
+    setenv("ABLATE_WORKER_SECONDS", "2", 1)  // as all tests of workers do
+    try fit(load: "*(volatile int *)0 = 1;") { probe in
+      let error = pluginError { try probe.load([7, 7, 7], outputs: 2) }
+      #expect(error == .failed(plugin: "bad", at: "load", reason: "it ended with signal 11 (SIGSEGV)"))
+    }
+    try fit(save: "for (;;) w(t, &w, 1);") { probe in
+      try Self.learn(probe)
+      let error = pluginError { _ = try probe.save() }
+      #expect(error == .failed(plugin: "bad", at: "save", reason: "it had not returned after 2.0 s"))
     }
   }
 

@@ -171,6 +171,11 @@ extension Placement {
     }
   }
 
+  @Test func `runs in a program that has neither models nor oneDNN in it`() throws {
+    let program = try Data(contentsOf: URL(fileURLWithPath: WorkerProcess.executable()))
+    #expect(program.range(of: Data("libseccomp.so".utf8)) != nil && program.range(of: Data("libdnnl".utf8)) == nil)
+  }
+
   @Test func `that nobody vouches for is refused where the kernel cannot hold it, and runs there when it is asked for`()
     throws
   {
