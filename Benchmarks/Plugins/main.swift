@@ -99,7 +99,7 @@ try run(["cp", "\(sources)/twice.py", folder])
 let python = try manifest("twice.py", .python)
 
 print("a call with one slice                               p50       p99")
-for (name, manifest) in [("C", c), ("Swift", swift), ("plain C function (libffi)", plain)] {
+for (name, manifest) in [("C", c), ("Swift", swift), ("plain C, libffi", plain)] {
   let calls = try open(manifest, .inProcess)
   try measure("in process, \(name), [16, 64]", calls, rows: 16, batch: 100, per: 1, unit: "ns")
 }
