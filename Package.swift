@@ -90,7 +90,7 @@ let package = Package(
     tests("PluginHostTests", ["PluginHost", "ablate-worker", "TestSupport"]),
     tests("ExperimentsTests", ["Experiments", "Reports", "TestSupport"], exclude: ["Golden"]),
     tests("StatisticsTests", ["Statistics"]),
-    tests("CommandTests", ["Diagnostics"]),
+    tests("CommandTests", ["Diagnostics", "TestSupport"]),
     tests("ClusterTests", ["Experiments", "TestSupport"], exclude: ["slurm.sh"]),
   ],
   swiftLanguageModes: [.v6]

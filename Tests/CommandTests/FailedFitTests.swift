@@ -1,48 +1,35 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A probe that does not survive its learning costs its own rows: it is named, and the other probes of the run have learned.
 @Suite struct FailedFitTests {
-  private static let source = """
-    #include "ablate_plugin.h"
-    #include <string.h>
-    static char self;
-    static void *create(const ablate_host *h, const ablate_model *m, const ablate_value *v, uint64_t n, ablate_error *e) {
-      return &self; }
-    static void destroy(void *s) {}
-    static ablate_status plan(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
-      static const ablate_reading reading = {.struct_size = sizeof reading, .op = ABLATE_READ_CAPTURE, .tower = "text",
-        .site = "resid_post", .layer_first = 1, .layer_last = 1, .labels = "part"};
-      o->readings = &reading, o->n_readings = 1;
-      return ABLATE_OK; }
-    static ablate_status begin(void *s, uint64_t f, uint64_t c, ablate_error *e) { return 0; }
-    static ablate_status batch(void *s, const ablate_tensor *f, const int32_t *c, const uint64_t *i, ablate_error *e) {
-      return 0; }
-    static ablate_status end(void *s, ablate_error *e) { *(volatile int *)0 = 1; return 0; }
-    static ablate_status predict(void *s, const ablate_tensor *f, const ablate_tensor *o, ablate_error *e) { return 0; }
-    static ablate_status save(void *s, ablate_write w, void *t, ablate_error *e) { return 0; }
-    static ablate_status load(void *s, ablate_read r, void *t, ablate_error *e) { return 0; }
-    static const ablate_ext_fit fit = {.struct_size = sizeof fit, .begin = begin, .batch = batch, .end = end,
-      .predict = predict, .save = save, .load = load};
-    static const void *extension(void *s, const char *id) { return strcmp(id, ABLATE_EXT_FIT) ? 0 : &fit; }
-    static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = ABLATE_PROBE, .id = "bad",
-      .version = "1.0.0", .create = create, .destroy = destroy, .plan = plan, .extension = extension};
-    static const ablate_plugin *const plugins[] = {&plugin};
-    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) {
-      static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
-      return &library; }
-    """
+  private static let source = PluginSource.c(
+    descriptor: ", .kind = ABLATE_PROBE, .plan = captures, .extension = extension",
+    body: """
+      static ablate_status captures(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
+        static const ablate_reading reading = {.struct_size = sizeof reading, .op = ABLATE_READ_CAPTURE, .tower = "text",
+          .site = "resid_post", .layer_first = 1, .layer_last = 1, .labels = "part"};
+        o->readings = &reading, o->n_readings = 1;
+        return ABLATE_OK; }
+      static ablate_status begin(void *s, uint64_t f, uint64_t c, ablate_error *e) { return 0; }
+      static ablate_status batch(void *s, const ablate_tensor *f, const int32_t *c, const uint64_t *i, ablate_error *e) {
+        return 0; }
+      static ablate_status end(void *s, ablate_error *e) { *(volatile int *)0 = 1; return 0; }
+      static ablate_status predict(void *s, const ablate_tensor *f, const ablate_tensor *o, ablate_error *e) { return 0; }
+      static ablate_status save(void *s, ablate_write w, void *t, ablate_error *e) { return 0; }
+      static ablate_status load(void *s, ablate_read r, void *t, ablate_error *e) { return 0; }
+      static const ablate_ext_fit fit = {.struct_size = sizeof fit, .begin = begin, .batch = batch, .end = end,
+        .predict = predict, .save = save, .load = load};
+      static const void *extension(void *s, const char *id) { return strcmp(id, ABLATE_EXT_FIT) ? 0 : &fit; }
+      """)
 
   @Test func `by probe, hook point and call`() throws {
     let scratch = try Scratch()
-    try FileManager.default.createDirectory(atPath: scratch.file("bad"), withIntermediateDirectories: true)
-    try scratch.compile(Self.source, to: "bad/bad.so")
+    let footprint = #"{"tower": "text", "sites": ["resid_post"], "access": "r"}"#
     try scratch.write(
-      """
-      {"ablate": 1, "id": "bad", "version": "1.0.0", "kind": "probe", "grade": "sdk", "library": "bad.so",
-       "abi": {"major": 1, "min_minor": 0}, "params": [], "licence": "Apache-2.0", "golden": "golden.json",
-       "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "r"}]}
-      """, to: "bad/plugin.json")
+      PluginSource.manifest(kind: "probe", library: "bad.so", footprint: footprint), to: "bad/plugin.json")
+    try scratch.compile(Self.source, to: "bad/bad.so")
     try scratch.write(
       """
       { ablate: 1, name: fits, seed: 1, models: [demo-compensating], dataset: { path: \(repository)/data/parts, limit: 24 },

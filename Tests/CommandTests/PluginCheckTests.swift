@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// `ablate plugin check`: the bundled plugins pass, and each seeded fault fails the check that is named for it, and no other.
@@ -31,13 +32,12 @@ import Testing
     }
   #endif
 
-  private static let manifest = """
-    {"ablate": 1, "id": "bad", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "bad.so",
-     "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
-     "params": [{"id": "factor", "type": "f64", "default": 2, "min": 0, "max": 8, "doc": "times"},
-                {"id": "shift", "type": "f64", "default": 0.5, "min": -1, "max": 1, "doc": "plus"}],
-     "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "rw"}]}
-    """
+  private static let manifest = PluginSource.manifest(
+    library: "bad.so",
+    params: """
+      [{"id": "factor", "type": "f64", "default": 2, "min": 0, "max": 8, "doc": "times"},
+       {"id": "shift", "type": "f64", "default": 0.5, "min": -1, "max": 1, "doc": "plus"}]
+      """, footprint: #"{"tower": "text", "sites": ["resid_post"], "access": "rw"}"#)
 
   /// The fixture with this fault, in the folder `bad`.
   private func build(_ fault: String, in scratch: Scratch) throws {
@@ -120,12 +120,10 @@ import Testing
   func `checks what a probe in Python has learned, in its worker`(part: String, faulty: String, words: String?) throws {
     let scratch = try Scratch()
     try scratch.write(part.isEmpty ? Self.learner : Self.learner.replacing(part, with: faulty), to: "bad/bad.py")
+    let footprint = #"{"tower": "text", "sites": ["resid_post"], "access": "r"}"#
     try scratch.write(
-      """
-      {"ablate": 0, "id": "bad", "version": "1.0.0", "kind": "probe", "grade": "python", "library": "bad.py",
-       "abi": {"major": 0, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json", "params": [],
-       "footprint": [{"tower": "text", "sites": ["resid_post"], "access": "r"}]}
-      """, to: "bad/plugin.json")
+      PluginSource.manifest(kind: "probe", grade: "python", library: "bad.py", footprint: footprint),
+      to: "bad/plugin.json")
     let arguments = ["plugin", "check", "./bad"] + (words == nil ? [] : ["--only", "state"])
     let outcome = try Command.run(arguments, in: scratch)
     #expect(outcome.status == (words == nil ? 0 : 70), "\(outcome.output)\(outcome.errors)")

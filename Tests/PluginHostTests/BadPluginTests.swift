@@ -2,6 +2,7 @@ import Foundation
 import Models
 import PluginHost
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// Promise 7: a plugin that breaks its footprint fails its own lane, by name and hook point; the other lanes keep their bits.
@@ -75,7 +76,7 @@ import Testing
   }
 
   private func build(_ fault: Fault, in shop: borrowing PluginWorkshop) throws -> PluginManifest {
-    let source = PluginWorkshop.source(
+    let source = PluginSource.c(
       descriptor: ", .plan = at_z, .on_event = on_event\(fault.isProbe ? ", .kind = 2" : "")",
       body: """
         static ablate_access accesses[] = {{.struct_size = sizeof(ablate_access), .access = \(fault.access),

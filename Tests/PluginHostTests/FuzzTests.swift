@@ -59,7 +59,7 @@ import Testing
 
   @Test func `a library cut at any byte is refused by name`() throws {
     let shop = try PluginWorkshop()
-    let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: shop.compile(PluginWorkshop.source(), to: "whole.so"))))
+    let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: shop.compile(PluginSource.c(), to: "whole.so"))))
     for size in bytes.indices {
       let error = pluginError { _ = try ELFImage(Array(bytes.prefix(size)), path: "cut.so") }
       guard case .library? = error else {
@@ -70,7 +70,7 @@ import Testing
 
   @Test func `a library whose structure is damaged is refused, or loaded without a signal`() throws {
     let shop = try PluginWorkshop()
-    let whole = Array(try Data(contentsOf: URL(fileURLWithPath: shop.compile(PluginWorkshop.source(), to: "whole.so"))))
+    let whole = Array(try Data(contentsOf: URL(fileURLWithPath: shop.compile(PluginSource.c(), to: "whole.so"))))
     let structure = Self.structure(whole)
     var random = SeededNumbers(1)
     var (refused, loaded, ends): (Int, Int, [String]) = (0, 0, [])

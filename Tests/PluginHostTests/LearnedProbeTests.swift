@@ -1,5 +1,6 @@
 import Foundation
 import PluginRuntime
+import TestSupport
 import Testing
 
 import PluginHost
@@ -138,7 +139,7 @@ import PluginHost
     let body = Self.functions.replacingOccurrences(of: "PREDICT", with: predict)
       .replacingOccurrences(of: "SAVE", with: save)
       .replacingOccurrences(of: "FIT}", with: fields.map { ".\($0) = \($0)" }.joined(separator: ", ") + "}")
-    let source = PluginWorkshop.source(descriptor: ", .extension = extension", body: body)
+    let source = PluginSource.c(descriptor: ", .extension = extension", body: body)
     try workshop.compile(source, to: "bad.so")
     let spec = AttachmentSpec.plugin(try workshop.manifest(library: "bad.so"), parameters: [:])
     let error = pluginError {
@@ -164,7 +165,7 @@ import PluginHost
 
   @Test func `a capture without the extension is refused`() throws {
     let workshop = try PluginWorkshop()
-    let source = PluginWorkshop.source(
+    let source = PluginSource.c(
       plugins: "&asking",
       body: """
         static const ablate_reading reading = {.struct_size = sizeof reading, .op = ABLATE_READ_CAPTURE, .tower = "text",

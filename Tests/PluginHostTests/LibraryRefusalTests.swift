@@ -1,5 +1,6 @@
 import Foundation
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// Cases 1 to 17 of the list in docs/bad-plugins.md that `PluginRuntimeTests` does not have: what is refused before any code of the library
@@ -34,7 +35,7 @@ import Testing
 
   private func fault(_ change: (inout Bytes) throws -> Void) throws -> LibraryFault? {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "changed.so")
+    let path = try shop.compile(PluginSource.c(), to: "changed.so")
     var bytes = try Bytes(path)
     try change(&bytes)
     try Data(bytes.all).write(to: URL(fileURLWithPath: path))
@@ -89,7 +90,7 @@ import Testing
     try shop.compile(
       "int helper(void) { return 1; }", to: "libhelper.so", ["-shared", "-fPIC", "-fvisibility=default"])
     let path = try shop.compile(
-      PluginWorkshop.source(body: "int helper(void);", entry: "return helper() ? &library : NULL;"), to: "needs.so",
+      PluginSource.c(body: "int helper(void);", entry: "return helper() ? &library : NULL;"), to: "needs.so",
       ["-shared", "-fPIC", "-Wl,--no-as-needed", "\(shop.folder)/libhelper.so"])
     guard case .dependency(let name)? = fault(path) else { throw Missing(what: "\(String(describing: fault(path)))") }
     #expect(name.hasSuffix("libhelper.so"))
@@ -97,7 +98,7 @@ import Testing
 
   @Test func `that would look for libraries in the current folder`() throws {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "path.so", ["-shared", "-fPIC", "-Wl,-rpath,lib"])
+    let path = try shop.compile(PluginSource.c(), to: "path.so", ["-shared", "-fPIC", "-Wl,-rpath,lib"])
     #expect(
       fault(path)
         == .unsupported("it would look for libraries in 'lib', which is relative to the current folder"))
@@ -125,7 +126,7 @@ import Testing
 
   @Test func `that is a link, a pipe, a device or a folder, case 17`() throws {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "real.so")
+    let path = try shop.compile(PluginSource.c(), to: "real.so")
     symlink(path, "\(shop.folder)/link.so")
     mkfifo("\(shop.folder)/pipe.so", 0o600)
     #expect(fault("\(shop.folder)/link.so") == .symbolicLink)
@@ -142,7 +143,7 @@ import Testing
   @Test(.enabled(if: geteuid() == 0, "only root can give a file away"))
   func `that belongs to another user, case 17`() throws {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "given.so")
+    let path = try shop.compile(PluginSource.c(), to: "given.so")
     chown(path, 4711, 4711)
     #expect(fault(path) == .foreign(owner: 4711))
     chown(path, 0, 4711)  // a team's group is no stranger
@@ -151,7 +152,7 @@ import Testing
 
   @Test func `that everybody may write to, or to its folder, case 17`() throws {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "open/shared.so")
+    let path = try shop.compile(PluginSource.c(), to: "open/shared.so")
     #expect(fault(path) == nil)
     chmod(path, 0o666)
     #expect(fault(path) == .writable(path))

@@ -1,5 +1,6 @@
 import Foundation
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// The plugin.json inside a library, and what plugins of two versions say differently.
@@ -10,7 +11,7 @@ import Testing
   private func build(_ json: String, in shop: borrowing PluginWorkshop, _ flags: [String] = []) throws -> String {
     try shop.write(json, to: "plugin.json")
     return try shop.compile(
-      PluginWorkshop.source(), to: "noted.so", ["-shared", "-fPIC", "-Wa,-I,\(shop.folder)", assembler] + flags)
+      PluginSource.c(), to: "noted.so", ["-shared", "-fPIC", "-Wa,-I,\(shop.folder)", assembler] + flags)
   }
 
   @Test func `is read from the file's bytes, stripped of its sections or not, and equals the file beside it`() throws {
@@ -78,7 +79,7 @@ import Testing
   @Test func `is not needed, and two of them are one too many`() throws {
     let shop = try PluginWorkshop()
     let manifest = try shop.manifest(library: "noted.so")
-    try shop.compile(PluginWorkshop.source(), to: "noted.so")
+    try shop.compile(PluginSource.c(), to: "noted.so")
     #expect(try PluginDossier(manifest).image?.manifestNote == nil)
     _ = try build(String(decoding: manifest.source, as: UTF8.self), in: shop, [assembler])
     let error = pluginError { _ = try PluginDossier(manifest) }

@@ -2,13 +2,14 @@ import Foundation
 import PluginABI
 import PluginHost
 import PluginRuntime
+import TestSupport
 import Testing
 
 @Suite struct `a plugin that breaks the contract` {
   /// An instance of the workshop's plugin with `body` in place of its plan, and what its plan throws.
   func planError(_ body: String, services: HostServices = .silent) throws -> PluginError? {
     let shop = try PluginWorkshop()
-    let source = PluginWorkshop.source(
+    let source = PluginSource.c(
       descriptor: ", .plan = broken",
       body: """
         static ablate_status broken(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
@@ -79,7 +80,7 @@ import Testing
 
   @Test func `by giving NULL from create fails with its own words`() throws {
     let shop = try PluginWorkshop()
-    let source = PluginWorkshop.source(
+    let source = PluginSource.c(
       descriptor: ", .create = none",
       body: """
         static void *none(const ablate_host *h, const ablate_model *m, const ablate_value *v, uint64_t n,
@@ -95,7 +96,7 @@ import Testing
 
   @Test func `of a newer minor with longer structs is walked by its own stride`() throws {
     let shop = try PluginWorkshop()
-    let source = PluginWorkshop.source(
+    let source = PluginSource.c(
       descriptor: ", .plan = wide, .n_params = 2, .params = (const ablate_param *)wide_params",
       body: """
         typedef struct { ablate_access a; uint64_t more[2]; } wide_access;
@@ -127,7 +128,7 @@ import Testing
 
   @Test func `with structs shorter than those of 1.0 is refused by their size`() throws {
     let shop = try PluginWorkshop()
-    let source = PluginWorkshop.source(
+    let source = PluginSource.c(
       descriptor: "",
       body: """
         static ablate_status draft(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
@@ -151,7 +152,7 @@ import Testing
     let host = try HostCase("mha")
     let shop = try PluginWorkshop()
     func run(_ selector: String) throws -> ConditionOutcome {
-      let source = PluginWorkshop.source(
+      let source = PluginSource.c(
         descriptor: ", .create = keep, .begin_lane = begin",
         body: """
           static const ablate_host *host;
@@ -175,7 +176,7 @@ import Testing
 
   /// A plugin whose end_lane runs `body` with the host at hand.
   private static func ending(_ body: String) -> String {
-    PluginWorkshop.source(
+    PluginSource.c(
       descriptor: ", .create = keep, .end_lane = end",
       body: """
         static const ablate_host *host;

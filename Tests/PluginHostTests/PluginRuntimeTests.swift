@@ -1,12 +1,12 @@
 import Foundation
-import Testing
-
 import PluginRuntime
+import TestSupport
+import Testing
 
 @Suite struct `a plugin's library` {
   @Test func `that is good is loaded and its instance lives its life`() throws {
     let shop = try PluginWorkshop()
-    try shop.compile(PluginWorkshop.source(), to: "good.so")
+    try shop.compile(PluginSource.c(), to: "good.so")
     let library = try PluginLibrary.open(shop.manifest(library: "good.so"))
     #expect(library.sha256.count == 64)
     let instance = try PluginInstance(library, parameters: [], model: ModelFacts(), services: .silent)
@@ -20,7 +20,7 @@ import PluginRuntime
 
   @Test func `truncated at any length is refused by name before it is loaded`() throws {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "whole.so")
+    let path = try shop.compile(PluginSource.c(), to: "whole.so")
     let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
     for size in Array(stride(from: 0, to: bytes.count, by: 509)) + [1, 3, 4, 63, 64, 4096, 8192, bytes.count - 1] {
       try bytes.prefix(size).write(to: URL(fileURLWithPath: "\(shop.folder)/cut.so"))
@@ -39,7 +39,7 @@ import PluginRuntime
 
   @Test func `with any byte changed is accepted or refused and never traps`() throws {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "whole.so")
+    let path = try shop.compile(PluginSource.c(), to: "whole.so")
     let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
     var refused = 0
     for offset in Array(0..<(64 + 56 * 12)) + Array(stride(from: 736, to: bytes.count, by: 11)) {
@@ -57,7 +57,7 @@ import PluginRuntime
   ])
   func `for another machine is refused by name`(offset: Int, patch: [UInt8], machine: String) throws {
     let shop = try PluginWorkshop()
-    let path = try shop.compile(PluginWorkshop.source(), to: "other.so")
+    let path = try shop.compile(PluginSource.c(), to: "other.so")
     var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
     bytes.replaceSubrange(offset..<offset + patch.count, with: patch)
     try Data(bytes).write(to: URL(fileURLWithPath: path))
@@ -68,7 +68,7 @@ import PluginRuntime
 
   @Test func `that is an object file, an executable, text, a folder or nothing is refused by name`() throws {
     let shop = try PluginWorkshop()
-    try shop.compile(PluginWorkshop.source(), to: "a.o", ["-c"])
+    try shop.compile(PluginSource.c(), to: "a.o", ["-c"])
     try shop.compile("int main(void) { return 0; }", to: "a.out", [])
     try shop.write("{}", to: "a.json")
     func fault(_ file: String) throws -> LibraryFault? {
@@ -118,7 +118,7 @@ import PluginRuntime
   @Test func `with an undefined symbol is refused with the loader's words and its own path`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(
-      PluginWorkshop.source(body: "extern int nowhere(void);", entry: "nowhere(); return &library;"), to: "open.so")
+      PluginSource.c(body: "extern int nowhere(void);", entry: "nowhere(); return &library;"), to: "open.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "open.so")) }
     guard case .library(path, .dlopen(let why))? = error else {
       Issue.record("\(String(describing: error))")
@@ -130,7 +130,7 @@ import PluginRuntime
   @Test func `that gives NULL is refused with its own reason`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(
-      PluginWorkshop.source(entry: "snprintf(error->message, error->capacity, \"too old\"); return NULL;"),
+      PluginSource.c(entry: "snprintf(error->message, error->capacity, \"too old\"); return NULL;"),
       to: "null.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "null.so")) }
     #expect(error == .library(path: path, fault: .refused("too old")))
@@ -148,7 +148,7 @@ import PluginRuntime
   ])
   func `whose table breaks a rule is refused by field`(library: String, field: String) throws {
     let shop = try PluginWorkshop()
-    try shop.compile(PluginWorkshop.source(library: library), to: "table.so")
+    try shop.compile(PluginSource.c(library: library), to: "table.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "table.so")) }
     guard case .descriptor(_, field, _)? = error else {
       Issue.record("\(String(describing: error))")
@@ -166,7 +166,7 @@ import PluginRuntime
   ])
   func `whose descriptor breaks a rule is refused by field`(descriptor: String, field: String) throws {
     let shop = try PluginWorkshop()
-    try shop.compile(PluginWorkshop.source(descriptor: descriptor), to: "field.so")
+    try shop.compile(PluginSource.c(descriptor: descriptor), to: "field.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "field.so")) }
     guard case .descriptor(_, field, _)? = error else {
       Issue.record("\(String(describing: error))")
@@ -177,7 +177,7 @@ import PluginRuntime
   @Test func `that holds an id twice is refused`() throws {
     let shop = try PluginWorkshop()
     let path = try shop.compile(
-      PluginWorkshop.source(library: "{sizeof library, 1, 0, 64, plugins, 2}", plugins: "&plugin, &plugin"),
+      PluginSource.c(library: "{sizeof library, 1, 0, 64, plugins, 2}", plugins: "&plugin, &plugin"),
       to: "twice.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "twice.so")) }
     #expect(error == .descriptor(path: path, field: "plugins[1].id", problem: "'bad' is used twice"))
@@ -204,7 +204,7 @@ import PluginRuntime
     descriptor: String, params: String, manifest: String, field: String
   ) throws {
     let shop = try PluginWorkshop()
-    try shop.compile(PluginWorkshop.source(descriptor: descriptor, params: params), to: "other.so")
+    try shop.compile(PluginSource.c(descriptor: descriptor, params: params), to: "other.so")
     let error = pluginError { _ = try PluginLibrary.open(shop.manifest(library: "other.so", params: manifest)) }
     guard case .mismatch(_, field, _, _)? = error else {
       Issue.record("\(String(describing: error))")

@@ -1,6 +1,7 @@
 import Foundation
 import PluginHost
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// Seconds after which a call counts as hung.
@@ -14,11 +15,9 @@ private let patience: Bool = setenv("ABLATE_WORKER_SECONDS", "2", 1) == 0
     _ program: String, in shop: borrowing PluginWorkshop, kind: String = "intervention", params: String = "[]"
   ) throws -> PluginManifest {
     try shop.write("import numpy as np\nfrom ablate_plugin import *\n" + program, to: "mine.py")
-    let json = """
-      {"ablate": 1, "id": "mine", "version": "1.0.0", "kind": "\(kind)", "grade": "python", "library": "mine.py",
-       "abi": {"major": 1, "min_minor": 0}, "params": \(params), "licence": "Apache-2.0", "golden": "golden.json",
-       "footprint": [{"tower": "all", "sites": ["all"], "access": "\(kind == "probe" ? "r" : "rw")"}]}
-      """
+    let json = PluginSource.manifest(
+      id: "mine", kind: kind, grade: "python", library: "mine.py", params: params,
+      footprint: #"{"tower": "all", "sites": ["all"], "access": "\#(kind == "probe" ? "r" : "rw")"}"#)
     return try PluginManifest(path: shop.write(json, to: "plugin.json"))
   }
 

@@ -2,49 +2,42 @@ import Foundation
 import Models
 import PluginHost
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// A table by layer and head as a parameter: V-SEAM's modulation, z *= clip(1 + strength * score, 0, 2), in thirty lines of C.
 @Suite(.serialized) struct TensorParameterTests {
-  private static let source = """
-    #include "ablate_plugin.h"
-    #include <stdlib.h>
-    #include <string.h>
-    typedef struct { ablate_edit edits[64]; int32_t heads[64]; uint64_t n; } instance;
-    static void *create(const ablate_host *h, const ablate_model *m, const ablate_value *v, uint64_t n, ablate_error *e) {
-      const ablate_tensor *t = v->tensor;
-      if (!t || t->ndim != 2 || t->shape[0] != m->text_layers || t->shape[1] != m->text_heads || !(t->access & ABLATE_READ)) {
-        strncpy(e->message, "scores: one row per layer, one column per head", e->capacity);
-        return e->code = ABLATE_E_INVALID, NULL;
-      }
-      instance *self = calloc(1, sizeof *self);
-      const float *scores = (const float *)((const char *)t->data + t->byte_offset);
-      for (int32_t l = 0; l < m->text_layers; l++)
-        for (int32_t i = 0; i < m->text_heads; i++) {
-          float factor = 1 + scores[l * t->strides[0] + i * t->strides[1]];
-          self->heads[self->n] = i;
-          self->edits[self->n] = (ablate_edit){.struct_size = sizeof(ablate_edit), .op = ABLATE_SITE_SCALE, .tower = "text",
-            .site = "z", .layer_first = l, .layer_last = l, .heads = &self->heads[self->n], .n_heads = 1, .queries = "all",
-            .value = factor < 0 ? 0 : factor > 2 ? 2 : factor};
-          self->n++;
+  private static let source = PluginSource.c(
+    id: "modulate", descriptor: ", .determinism = 2, .create = made, .plan = modulate",
+    params:
+      "{.struct_size = sizeof(ablate_param), .id = \"scores\", .type = ABLATE_T_TENSOR, .flags = ABLATE_PARAM_REQUIRED}",
+    body: """
+      typedef struct { ablate_edit edits[64]; int32_t heads[64]; uint64_t n; } instance;
+      static void *made(const ablate_host *h, const ablate_model *m, const ablate_value *v, uint64_t n, ablate_error *e) {
+        const ablate_tensor *t = v->tensor;
+        if (!t || t->ndim != 2 || t->shape[0] != m->text_layers || t->shape[1] != m->text_heads || !(t->access & ABLATE_READ)) {
+          strncpy(e->message, "scores: one row per layer, one column per head", e->capacity);
+          return e->code = ABLATE_E_INVALID, NULL;
         }
-      return self;
-    }
-    static ablate_status plan(void *me, const ablate_item *i, ablate_plan *out, ablate_error *e) {
-      out->edits = ((instance *)me)->edits;
-      out->n_edits = ((instance *)me)->n;
-      return 0;
-    }
-    static const ablate_param params[] = {
-      {.struct_size = sizeof(ablate_param), .id = "scores", .type = ABLATE_T_TENSOR, .flags = ABLATE_PARAM_REQUIRED}};
-    static const ablate_plugin plugin = {.struct_size = sizeof plugin, .kind = 1, .id = "modulate", .version = "1.0.0",
-      .determinism = 2, .params = params, .n_params = 1, .create = create, .destroy = free, .plan = plan};
-    static const ablate_plugin *const plugins[] = {&plugin};
-    ABLATE_EXPORT const ablate_library *ablate_plugin_entry_v1(uint32_t minor, ablate_error *error) {
-      static const ablate_library library = {sizeof library, ABLATE_ABI_MAJOR, ABLATE_ABI_MINOR, 64, plugins, 1};
-      return &library;
-    }
-    """
+        instance *self = calloc(1, sizeof *self);
+        const float *scores = (const float *)((const char *)t->data + t->byte_offset);
+        for (int32_t l = 0; l < m->text_layers; l++)
+          for (int32_t i = 0; i < m->text_heads; i++) {
+            float factor = 1 + scores[l * t->strides[0] + i * t->strides[1]];
+            self->heads[self->n] = i;
+            self->edits[self->n] = (ablate_edit){.struct_size = sizeof(ablate_edit), .op = ABLATE_SITE_SCALE, .tower = "text",
+              .site = "z", .layer_first = l, .layer_last = l, .heads = &self->heads[self->n], .n_heads = 1, .queries = "all",
+              .value = factor < 0 ? 0 : factor > 2 ? 2 : factor};
+            self->n++;
+          }
+        return self;
+      }
+      static ablate_status modulate(void *me, const ablate_item *i, ablate_plan *out, ablate_error *e) {
+        out->edits = ((instance *)me)->edits;
+        out->n_edits = ((instance *)me)->n;
+        return 0;
+      }
+      """)
 
   /// A safetensors file of f32 tensors.
   private func safetensors(_ tensors: [(name: String, shape: [Int], values: [Float])]) -> Data {
@@ -61,12 +54,10 @@ import Testing
   @Test func `reaches the plugin from a file, and wrong ones are refused in words`() throws {
     let shop = try PluginWorkshop()
     try shop.compile(Self.source, to: "modulate.so")
-    let json = """
-      {"ablate": 1, "id": "modulate", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "modulate.so",
-       "abi": {"major": 1, "min_minor": 0}, "licence": "Apache-2.0", "golden": "golden.json",
-       "params": [{"id": "scores", "type": "tensor", "required": true, "doc": "[layers, heads]"}],
-       "footprint": [{"tower": "text", "sites": ["z"], "access": "w"}]}
-      """
+    let json = PluginSource.manifest(
+      id: "modulate", library: "modulate.so",
+      params: #"[{"id": "scores", "type": "tensor", "required": true, "doc": "[layers, heads]"}]"#,
+      footprint: #"{"tower": "text", "sites": ["z"], "access": "w"}"#)
     let manifest = try PluginManifest(path: shop.write(json, to: "plugin.json"))
     let host = try HostCase("mha")
     let (layers, heads) = (host.model.configuration.text.layers, host.model.configuration.text.heads)

@@ -1,6 +1,7 @@
 import Foundation
 import PluginHost
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// Probes that learn, in a worker: the bits that they have in process, and failures that cost the fit.
@@ -70,7 +71,7 @@ import Testing
     let workshop = try PluginWorkshop()
     let body = Self.functions.replacing("END", with: end).replacing("PREDICT", with: predict)
       .replacing("SAVE", with: save).replacing("LOAD", with: load)
-    let source = "#include <unistd.h>\n" + PluginWorkshop.source(descriptor: ", .extension = extension", body: body)
+    let source = "#include <unistd.h>\n" + PluginSource.c(descriptor: ", .extension = extension", body: body)
     try workshop.compile(source, to: "bad.so", ["-shared", "-fPIC", "-w"])
     let probe = try LearnedProbe(
       .plugin(workshop.manifest(library: "bad.so"), parameters: [:], placement: .worker), model: ModelFacts(), seed: 1,
