@@ -32,7 +32,7 @@ import Testing
     ("o->n_accesses = 1;", "plan.accesses", "is NULL, but its count is 1"),
     (
       "static ablate_access a = {4, 1, \"text\", \"z\"}; o->accesses = &a, o->n_accesses = 1;", "plan.accesses[0]",
-      "struct_size is 4; this host expects 80, or more in steps of 8"
+      "struct_size is 4; this host expects 88, or more in steps of 8"
     ),
     (
       "static ablate_access a = {sizeof a, 4, \"text\", \"z\"}; o->accesses = &a, o->n_accesses = 1;",
