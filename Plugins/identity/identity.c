@@ -55,7 +55,6 @@ static void *create(const ablate_host *host, const ablate_model *model, const ab
       if ((strcmp(tower, "all") && strcmp(tower, table[t][0])) || !wanted(sites, table[t][s])) continue;
       self->accesses[self->n++] = (ablate_access){.struct_size = sizeof(ablate_access),
                                                   .access = ABLATE_READ | ABLATE_WRITE,
-                                                  .flags = ABLATE_ACCESS_ROWWISE,
                                                   .tower = table[t][0], .site = table[t][s],
                                                   .layers = self->layers, .tokens = self->tokens};
     }

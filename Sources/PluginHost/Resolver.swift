@@ -76,9 +76,7 @@ struct Resolver {
       let rows = try items[index].rows(of: access.tokens, in: point.tower)
       try checkHeads(access.heads, point)
       note(index, point, rows, writes: writes)
-      let call = Op.Action.call(access: number, writes: writes)
-      let op = Op(call, rows: rows, heads: access.heads, plugin: index, rowwise: access.rowwise)
-      program.add(op, at: point)
+      program.add(Op(.call(access: number, writes: writes), rows: rows, heads: access.heads, plugin: index), at: point)
     }
   }
 

@@ -23,15 +23,12 @@ package struct AccessRequest: Sendable, Equatable {
   /// nil: all.
   package var heads: [Int]?
   package var tokens: TokenRequest
-  /// What the plugin does to a row depends on that row alone.
-  package var rowwise: Bool
 
   package init(
-    access: Access, tower: String, site: String, layers: LayerRequest, heads: [Int]? = nil, tokens: TokenRequest,
-    rowwise: Bool = false
+    access: Access, tower: String, site: String, layers: LayerRequest, heads: [Int]? = nil, tokens: TokenRequest
   ) {
     (self.access, self.tower, self.site, self.layers) = (access, tower, site, layers)
-    (self.heads, self.tokens, self.rowwise) = (heads, tokens, rowwise)
+    (self.heads, self.tokens) = (heads, tokens)
   }
 }
 
@@ -163,13 +160,12 @@ extension ForeignReader {
     guard !bits.isEmpty, bits.isSubset(of: [.read, .write]) else {
       throw fault("access", "is \(access.access); 1 reads, 2 writes, 3 does both")
     }
-    try requireZero(access.flags & ~ABLATE_ACCESS_ROWWISE, "flags")
+    try requireZero(access.flags, "flags")
     return AccessRequest(
       access: bits, tower: try string(access.tower, "tower"), site: try string(access.site, "site"),
       layers: try layers(access.layers, access.layer_first, access.layer_last),
       heads: try integers(access.heads, access.n_heads, "heads"),
-      tokens: try tokens(access.tokens, access.token_index, access.n_token_index, "tokens"),
-      rowwise: access.flags & ABLATE_ACCESS_ROWWISE != 0)
+      tokens: try tokens(access.tokens, access.token_index, access.n_token_index, "tokens"))
   }
 
   private func edit(_ edit: ablate_edit) throws(Fault) -> EditRequest {

@@ -61,37 +61,12 @@ import Testing
     #expect(AttentionBlock.blocks(of: [], capacity: 9, causal: true, heads: 1, entries: 9).isEmpty)
   }
 
-  @Test func `rows that are each for themselves come few at a time, and no bit shows it`() throws {
-    let model = try ParityCase("gqa", "clean").model { $0.text.maxPositions = 4096 }
-    let input = try Self.long(model, 2800)
-    let rows = Array(input.ids.indices)
-    func run(rowwise: Bool) throws -> (output: LaneOutput, seen: [(rows: [Row], last: Bool)]) {
-      var program = Program()
-      for (site, heads) in [(Site.z, nil), (.pattern, [1]), (.residPost, nil)] {
-        let op = Op(.call(access: 0, writes: true), rows: rows, heads: heads, rowwise: rowwise)
-        program.add(op, at: HookPoint(.text, 0, site))
-      }
-      let visitor = Halving()
-      return (try model.run(input, [LaneRequest(program, outputRows: [rows.count - 1])], visitor: visitor)[0], visitor.seen)
-    }
-    let (whole, parts) = (try run(rowwise: false), try run(rowwise: true))
-    #expect(parts.seen.count > whole.seen.count + 10)
-    #expect(parts.seen.flatMap(\.rows) == whole.seen.flatMap(\.rows))
-    #expect(parts.seen.count(where: \.last) == 3)
-    #expect(bits(parts.output.logits) == bits(whole.output.logits))
-    #expect(parts.output.results.receipts == whole.output.results.receipts)
-  }
-
-  /// The parity prompt with so many words more.
-  private static func long(_ model: VisionLanguageModel, _ more: Int) throws -> ModelInput {
-    let short = try ParityCase("gqa", "clean").input(model)
-    let words = short.ids.filter { $0 != model.configuration.imageTokenIndex }
-    return try model.input(ids: short.ids + (0..<more).map { words[$0 * 7 % words.count] }, pixels: short.pixels)
-  }
-
   @Test func `beyond a thousand rows too a lane that borrows has the bits of its own full pass`() throws {
-    let model = try ParityCase("gqa", "clean").model { $0.text.maxPositions = 2048 }
-    let input = try Self.long(model, 1100)
+    let parity = try ParityCase("gqa", "clean")
+    let model = try parity.model { $0.text.maxPositions = 2048 }
+    let short = try parity.input(model)
+    let words = short.ids.filter { $0 != model.configuration.imageTokenIndex }
+    let input = try model.input(ids: short.ids + (0..<1100).map { words[$0 * 7 % words.count] }, pixels: short.pixels)
     let last = input.ids.count - 1
     var program = Program()
     program.add(Op(.scale(2), rows: [900, last]), at: HookPoint(.text, 0, .z))

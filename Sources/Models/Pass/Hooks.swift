@@ -46,15 +46,11 @@ struct HookedSite {
         guard index < ops.count else { continue }
         let selection = Selection(ops[index], lanes[lane], site: self)
         guard !selection.pieces.isEmpty else { continue }
-        guard case .call(let access, let writes) = ops[index].action else {
+        if case .call(let access, let writes) = ops[index].action {
+          let visit = stage(selection, ops[index], lanes[lane], access: access, writes: writes)
+          visits.append(Staged(lane: lane, visit: visit, selection: selection))
+        } else {
           apply(ops[index], selection, to: &lanes[lane])
-          continue
-        }
-        let parts = ops[index].rowwise ? selection.parts : [selection]
-        for part in parts where lanes[lane].failure == nil {
-          let visit = stage(part, ops[index], lanes[lane], access: access, writes: writes)
-          let staged = Staged(lane: lane, visit: visit, selection: part)
-          if parts.count == 1 { visits.append(staged) } else { finish([staged], &lanes, visitor: visitor) }
         }
       }
       finish(visits, &lanes, visitor: visitor)
@@ -213,21 +209,18 @@ extension Visit {
 struct Selection {
   /// Absolute rows that are both selected and in the pack; for a reading of a kept activation also those of the clean pass. Where a
   /// lane's rows come in blocks, those of the block.
-  private(set) var rows: [Row]
+  let rows: [Row]
   /// The rows of all blocks, and the index of the first of `rows` among them.
   let allRows: [Row]
-  private var before: Int
+  private let before: Int
   /// Where each piece of `width` entries starts.
-  private(set) var pieces: [Floats]
+  let pieces: [Floats]
   let width: Int
-  private(set) var shape: [Int]
-  /// Heads are the outer axis, then rows.
-  private let headsFirst: Bool
+  let shape: [Int]
   private let keysEndAtRow: Bool
 
   init(_ op: Op, _ lane: Lane, site: HookedSite) {
-    headsFirst = site.point.site.axes == .headsRowsKeys
-    keysEndAtRow = headsFirst && site.shape.causal
+    keysEndAtRow = site.point.site.axes == .headsRowsKeys && site.shape.causal
     let span = lane[site.point.site.stage]
     if lane.role != .own, site.step == 0, !op.writes, let kept = lane.store.residual(at: site.point) {
       rows = op.rows.filter { $0 < lane.store.rows }
@@ -275,29 +268,6 @@ struct Selection {
       let isPacked = next < span.rows.count && span.rows[next] == row
       return isPacked ? site.base + (span.first + next) * width : clean.base + row * width
     }
-  }
-
-  /// Entries of a part: 512 KB, which a core's second cache holds together with its copy.
-  private static let partEntries = 1 << 17
-
-  /// The same rows, few at a time.
-  var parts: [Selection] {
-    let most = max(1, Selection.partEntries * rows.count / (pieces.count * width))
-    guard rows.count > most else { return [self] }
-    return stride(from: 0, to: rows.count, by: most).map { part($0..<min($0 + most, rows.count)) }
-  }
-
-  private func part(_ range: Range<Int>) -> Selection {
-    let perRow = pieces.count / rows.count
-    var part = self
-    part.rows = Array(rows[range])
-    part.before = before + range.lowerBound
-    part.shape[headsFirst ? 1 : 0] = range.count
-    part.pieces =
-      headsFirst
-      ? (0..<perRow).flatMap { pieces[($0 * rows.count + range.lowerBound)..<($0 * rows.count + range.upperBound)] }
-      : Array(pieces[(range.lowerBound * perRow)..<(range.upperBound * perRow)])
-    return part
   }
 
   var isFirst: Bool { before == 0 }

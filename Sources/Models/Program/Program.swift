@@ -68,15 +68,12 @@ package struct Op: Sendable {
   /// nil: every head (or the site has none).
   package var heads: [Int]?
   package var plugin: Int
-  /// Of a call: what it does to a row depends on that row alone, so that rows may come in several visits.
-  package var rowwise: Bool
 
-  package init(_ action: Action, rows: [Row], heads: [Int]? = nil, plugin: Int = 0, rowwise: Bool = false) {
+  package init(_ action: Action, rows: [Row], heads: [Int]? = nil, plugin: Int = 0) {
     self.action = action
     self.rows = rows
     self.heads = heads
     self.plugin = plugin
-    self.rowwise = rowwise
   }
 }
 

@@ -28,15 +28,13 @@ Rows = Union[str, Sequence[int]]
 @dataclass
 class Access:
     """Rows that on_event wants to see or, with write=True, to change. Towers, sites: docs/hook-points.md; layers and tokens are
-    selectors (docs/selectors.md), tokens may be a list of rows; heads: None is all. rowwise: what is done to a row depends on that row alone,
-    so that rows may come in several events."""
+    selectors (docs/selectors.md), tokens may be a list of rows; heads: None is all."""
     tower: str
     site: str
     layers: Union[str, int] = "all"
     tokens: Rows = "all"
     heads: Optional[Sequence[int]] = None
     write: bool = False
-    rowwise: bool = False
 
 
 @dataclass

@@ -279,7 +279,6 @@ def write_access(w, access):
     write_layers(w, access.layers)
     w.optional(access.heads, lambda heads: write_indices(w, heads))
     write_tokens(w, access.tokens)
-    w.flag(access.rowwise)
 
 
 def write_edit(w, edit):

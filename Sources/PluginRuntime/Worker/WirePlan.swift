@@ -35,12 +35,12 @@ extension LayerRequest: Wire {
 }
 
 extension AccessRequest: Wire {
-  func write(to wire: inout WireWriter) { wire.put(access.rawValue, tower, site, layers, heads, tokens, rowwise) }
+  func write(to wire: inout WireWriter) { wire.put(access.rawValue, tower, site, layers, heads, tokens) }
 
   init(from wire: inout WireReader) throws(WireFault) {
     self.init(
       access: Access(rawValue: try wire.get()), tower: try wire.get(), site: try wire.get(), layers: try wire.get(),
-      heads: try wire.get(), tokens: try wire.get(), rowwise: try wire.get())
+      heads: try wire.get(), tokens: try wire.get())
   }
 }
 
