@@ -94,7 +94,7 @@ struct LearnedState {
     case .plain: throw Finding.notApplicable("it is a plain function")
     case .sdk(let library):
       let instance = try PluginInstance(
-        library, parameters: plugin.parameters, model: ModelFacts(), services: services)
+        library, parameters: plugin.parameters, model: Specimen.modelFacts, services: services)
       guard instance.learns else { throw Finding.notApplicable(Self.doesNotLearn) }
       return Learner(fit: ProbeFit(try instance.fit(), plugin: instance.id))
     case .python:
