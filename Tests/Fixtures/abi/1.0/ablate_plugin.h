@@ -130,10 +130,6 @@ typedef struct ablate_value {
  * in their place. Heads: NULL = all. Tokens: a selector string or an index list, not both; a NULL string
  * without a list means "all". */
 
-/* flags of an access: what the plugin does to a row depends on that row alone. Its rows may then come in several events, few at a
- * time, while they lie in the processor's cache: the same bits, for less time. */
-#define ABLATE_ACCESS_ROWWISE 1u
-
 /* Rows that on_event wants to see (READ) or change (WRITE). */
 typedef struct ablate_access {
   uint32_t struct_size;
