@@ -26,7 +26,6 @@ pub const ABLATE_T_STRV: u32 = 6;
 pub const ABLATE_T_SELECTOR: u32 = 7;
 pub const ABLATE_T_TENSOR: u32 = 8;
 pub const ABLATE_PARAM_REQUIRED: u32 = 1;
-pub const ABLATE_ACCESS_ROWWISE: u32 = 1;
 pub const ABLATE_EDGE_DROP: u32 = 1;
 pub const ABLATE_EDGE_KEEP_ONLY: u32 = 2;
 pub const ABLATE_EDGE_BIAS: u32 = 3;
