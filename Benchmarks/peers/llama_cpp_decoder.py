@@ -1,7 +1,8 @@
-"""llama.cpp: the decoder alone, on the embedded rows that transformers gives. Its weights are written to a GGUF file beside LOGITS."""
+"""llama.cpp: the decoder alone, on the embedded rows that transformers gives. Its weights go through a GGUF file that is
+gone once they are mapped."""
 
 import pathlib
-import sys
+import tempfile
 
 import gguf
 import llama_cpp
@@ -16,13 +17,14 @@ class Decoder(Eager):
     with torch.inference_mode():
       self.embed()
     rows, width = self.embedded.shape[1:]
-    path = pathlib.Path(sys.argv[5]).with_suffix(".gguf")
-    write_gguf(self.model, self.text, path, dtype)
-    self.model = self.decoder = self.vision = None  # its weights are llama.cpp's now
     self.quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
     llama_cpp.llama_log_set(self.quiet, None)
     llama_cpp.llama_backend_init()
-    self.llama = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder) / "decoder.gguf"
+      write_gguf(self.model, self.text, path, dtype)
+      self.llama = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+    self.model = self.decoder = self.vision = None  # its weights are llama.cpp's now
     wanted = llama_cpp.llama_context_default_params()
     wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = rows
     if dtype == torch.float32:  # the default is f16
