@@ -177,8 +177,9 @@ def cell(found):
   middle, low, high = found["ratio"]
   digits = 0 if middle >= 100 else 1 if middle >= 10 else 2
   ran, every = found["sample"] or [1, 1]
+  rounds = "1 round" if len(found["peer"]) == 1 else f"{low:.{digits}f} to {high:.{digits}f}"
   note = "" if ran == every else f", {ran} of {every}"
-  return f"**{middle:.{digits}f}** ({low:.{digits}f} to {high:.{digits}f}{note})"
+  return f"**{middle:.{digits}f}** ({rounds}{note})"
 
 
 def table(results, size, dtype):
