@@ -132,10 +132,11 @@ def measure(size, dtype, arguments, results, keep):
   bench = [ABLATE, "bench", "--model", folder, "--dtype", dtype, "--inputs", inputs, "--plugin", "identity", "--paced"]
   ablate = Program([*bench, "--logits", logits["ablate"]], environment)
   mine = load_file(logits["ablate"])
+  workloads = arguments.workloads.split(",")
+  firsts = ",".join({"clean", *workloads, *(SAME[what] for what in workloads if what in SAME)})
   for kind in arguments.peers.split(","):  # one at a time: all of them would not fit the memory
     theirs = arguments.out / f"{kind}.safetensors"
-    gate = {"clean", *arguments.workloads.split(","), *SAME.values()}
-    command = [sys.executable, ROOT / "Benchmarks/peers", kind, folder, inputs, dtype, arguments.sample, theirs, ",".join(gate)]
+    command = [sys.executable, ROOT / "Benchmarks/peers", kind, folder, inputs, dtype, arguments.sample, theirs, firsts]
     print(f"{size} {dtype} {kind}", file=sys.stderr)
     try:
       peer = Program(command, environment)
@@ -143,7 +144,7 @@ def measure(size, dtype, arguments, results, keep):
       print(f"not measured: {error}", file=sys.stderr)
       continue
     logits = load_file(theirs)
-    for what in arguments.workloads.split(","):
+    for what in workloads:
       apart = agreement(what, mine, logits, GATE[dtype])
       if what in peer.cannot:
         apart = "not possible"

@@ -26,7 +26,7 @@ import Testing
   }
 
   #if arch(x86_64)
-    @Test(arguments: ["attention-mass", "everything", "logit-lens", "nearest-mean", "rust", "scale", "tuned-lens"])
+    @Test(arguments: frozenPlugins)
     func `passes the plugins that were built with ABI 1.0`(name: String) throws {
       #expect(try failed("\(repository)/Tests/Fixtures/abi/1.0/\(name)", in: Scratch()) == [])
     }

@@ -94,11 +94,8 @@ import Testing
         """)
     try shop.compile(source, to: "bad.so", ["-shared", "-fPIC", "-w"])
     guard fault.isProbe else { return try shop.manifest(library: "bad.so") }
-    let json = """
-      {"ablate": 1, "id": "bad", "version": "1.0.0", "kind": "probe", "grade": "sdk", "library": "bad.so",
-       "abi": {"major": 1, "min_minor": 0}, "params": [], "licence": "Apache-2.0", "golden": "golden.json",
-       "footprint": [{"tower": "text", "sites": ["z"], "access": "r"}]}
-      """
+    let footprint = #"{"tower": "text", "sites": ["z"], "access": "r"}"#
+    let json = PluginSource.manifest(kind: "probe", library: "bad.so", footprint: footprint)
     return try PluginManifest(path: shop.write(json, to: "plugin.json"))
   }
 }

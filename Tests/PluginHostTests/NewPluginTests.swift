@@ -2,6 +2,7 @@ import Foundation
 import Models
 import PluginHost
 import PluginRuntime
+import TestSupport
 import Testing
 
 /// Nothing is recompiled: a plugin that did not exist when the host was built is found by its path and changes the answer.
@@ -57,11 +58,8 @@ import Testing
         return &library; }
       """
     try shop.compile(source, to: "shift.so", ["-shared", "-fPIC", "-w"])
-    let json = """
-      {"ablate": 1, "id": "shift", "version": "1.0.0", "kind": "intervention", "grade": "sdk", "library": "shift.so",
-       "abi": {"major": 1, "min_minor": 0}, "params": [], "licence": "Apache-2.0", "golden": "golden.json",
-       "footprint": [{"tower": "text", "sites": ["resid_pre"], "access": "rw"}]}
-      """
+    let footprint = #"{"tower": "text", "sites": ["resid_pre"], "access": "rw"}"#
+    let json = PluginSource.manifest(id: "shift", library: "shift.so", footprint: footprint)
     try shop.write(json, to: "plugin.json")
   }
 }

@@ -129,7 +129,7 @@ import Testing
   @Test func `with structs shorter than those of 1.0 is refused by their size`() throws {
     let shop = try PluginWorkshop()
     let source = PluginSource.c(
-      descriptor: "",
+      descriptor: ", .plan = draft, .on_event = on_event",
       body: """
         static ablate_status draft(void *s, const ablate_item *i, ablate_plan *o, ablate_error *e) {
           (void)s, (void)i, (void)e;
@@ -137,8 +137,7 @@ import Testing
           o->accesses = &a, o->n_accesses = 1; return 0; }
         static ablate_status on_event(void *s, const ablate_event *v, ablate_error *e) {
           (void)s, (void)v, (void)e; return 0; }
-        """
-    ).replacingOccurrences(of: ".plan = plan,", with: ".plan = draft, .on_event = on_event,")
+        """)
     try shop.compile(source, to: "draft.so", ["-shared", "-fPIC", "-w"])
     let library = try PluginLibrary.open(shop.manifest(library: "draft.so"))
     let error = pluginError {

@@ -4,6 +4,7 @@ import Models
 import PluginHost
 import PluginRuntime
 import Tensors
+import TestSupport
 import Testing
 
 /// Runs every case of every bundled plugin's golden.json. The format is described in Tools/plugins/make_golden.py, which writes
@@ -17,9 +18,7 @@ import Testing
 
   #if arch(x86_64)
     /// Binaries of the day when the ABI was frozen; Tests/Fixtures/abi/1.0/README.md.
-    @Test(
-      arguments: ["attention-mass", "everything", "logit-lens", "nearest-mean", "rust", "scale", "tuned-lens"],
-      [Executor.inProcess, .worker])
+    @Test(arguments: frozenPlugins, [Executor.inProcess, .worker])
     func `plugins that were built with ABI 1.0 do what they did`(name: String, executor: Executor) throws {
       let path = "\(PluginWorkshop.root)/Tests/Fixtures/abi/1.0/\(name)/plugin.json"
       try checkGoldenCases(PluginManifest(path: path), executor: executor)
@@ -48,7 +47,7 @@ import Testing
 }
 
 /// Runs every case of a plugin's golden.json.
-func checkGoldenCases(_ manifest: PluginManifest, executor: Executor? = nil) throws {
+func checkGoldenCases(_ manifest: PluginManifest, executor: Executor = .inProcess) throws {
   let data = try #require(FileManager.default.contents(atPath: manifest.goldenPath))
   let file = try JSONDecoder().decode(GoldenFile.self, from: data)
   #expect(file.ablate == 1 && !file.cases.isEmpty)
@@ -154,12 +153,12 @@ private struct GoldenRun {
   let clean: ConditionOutcome
   let plugged: ConditionOutcome
 
-  init(_ golden: GoldenCase, _ manifest: PluginManifest, _ executor: Executor? = nil) throws {
+  init(_ golden: GoldenCase, _ manifest: PluginManifest, _ executor: Executor = .inProcess) throws {
     let host = try HostCase(
       golden.model, inputs: golden.inputs,
       labels: golden.item?.labels.map { ItemFacts.Label(field: $0.field, text: $0.text, ids: $0.ids) } ?? [],
       masks: Dictionary(uniqueKeysWithValues: golden.item?.masks.map { ($0.name, $0.patches) } ?? []))
-    let placement = Placement(executor ?? .inProcess, .asked(by: "the test"))
+    let placement = Placement(executor, .asked(by: "the test"))
     let spec = AttachmentSpec.plugin(manifest, parameters: golden.params.mapValues(\.given), placement: placement)
     let isProbe = manifest.kind == .probe
     let points = try host.model.hooks.all.filter { point in

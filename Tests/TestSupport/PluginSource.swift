@@ -1,3 +1,8 @@
+/// Folders of Tests/Fixtures/abi/1.0, whose binaries every later host must run.
+package let frozenPlugins = [
+  "attention-mass", "everything", "logit-lens", "nearest-mean", "rust", "scale", "tuned-lens",
+]
+
 /// A plugin in C for a test, and its plugin.json: what every one has, around the parts that matter to the test.
 package enum PluginSource {
   /// The whole of a small good plugin that plans nothing, with places at which a test adds to it or breaks it.
